@@ -4,13 +4,16 @@ Sections are those of the specification (spec.md, "S") and of its JSON event for
 "J").
 """
 
+import itertools
 import json
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowtools.core import usual as memory
-from flowtools.core.usual import usual
+from flowtools.core.usual import usual, usual_lines
 from flowtools.event import Event, EventError, parse
 
 BASE = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
@@ -173,6 +176,141 @@ def test_lines_with_the_same_member_names_are_each_checked():
     }.items():
         for value in values:
             assert usual(orjson.dumps(good | {name: value})) is None, (name, value)
+
+
+TIMES = ["2026-01-02T03:04:05.123Z", "2026-01-02T03:04:05.678Z", "2026-01-02T03:04:06.000Z"]
+VALUES = [*TIMES, TIMES[0] + "x", "2026-02-30T03:04:05.000Z", "1.0", "a/b", "urn:a", "AA==", ""]
+VALUES += [None, True, 0, 2**63, 1.5, [], {}, ["1.0"], "\u0661", "application/json"]
+OPTIONAL = {"subject": "x", "time": TIMES[0], "datacontenttype": "application/json", "data": {}}
+OPTIONAL |= {"dataschema": "urn:a", "data_base64": "AA==", "ackto": "unix:/a#1.1", "ext": 1}
+ODD_LINES = [
+    b"",
+    b" \n",
+    b"7",
+    b"[1]",
+    b'{"specversion":"1.0"',
+    b'"specversion"',
+    b"\xef\xbb\xbf{}",
+]
+ODD_LINES += [orjson.dumps([*BASE]), orjson.dumps(BASE)[:-1] + b',"id":""}']
+
+
+def parsed(line):
+    try:
+        return parse(line).attributes
+    except EventError:
+        return None
+
+
+@st.composite
+def blocks(draw):
+    """Return lines of one shape, in a few of which a value, a name or everything differs."""
+    shape = BASE | {name: OPTIONAL[name] for name in draw(st.sets(st.sampled_from([*OPTIONAL])))}
+    block = []
+    for number in range(draw(st.integers(1, 9))):
+        event = shape | {"id": str(number)}
+        if "time" in event:
+            event["time"] = draw(st.sampled_from(TIMES))
+        match draw(st.integers(0, 30)):
+            case 0 | 1 | 2:
+                event[draw(st.sampled_from([*shape, "other"]))] = draw(st.sampled_from(VALUES))
+            case 3:
+                del event[draw(st.sampled_from([*shape]))]
+            case 4:
+                event["n" * 5] = event.pop(draw(st.sampled_from([*shape])))
+            case 5:
+                block.append(draw(st.sampled_from(ODD_LINES)))
+                continue
+            case 6:
+                event = dict(draw(st.permutations([*event.items()])))
+        block.append(orjson.dumps(event) + draw(st.sampled_from([b"", b"\n", b" \r\n"])))
+    return block
+
+
+def check(block):
+    decoded = usual_lines(block)
+    for line, found, plain in zip(block, decoded.attributes, decoded.are_plain, strict=True):
+        assert found in (None, parsed(line))
+        assert found == usual(line)
+        assert plain == (found is not None and "ackto" not in found)
+
+
+@given(blocks())
+def test_a_block_of_lines_is_checked_as_strictly_as_each_line(block):
+    check(block)
+
+
+@pytest.mark.parametrize("payload", ["data", "data_base64"])
+@pytest.mark.parametrize("name", [*BASE, *OPTIONAL, "other"])
+def test_a_line_that_differs_from_its_block_in_one_value_is_found(name, payload):
+    shape = BASE | OPTIONAL
+    del shape["data" if payload == "data_base64" else "data_base64"]
+    block = [orjson.dumps(shape | {"id": str(number)}) for number in range(5)]
+    assert usual_lines(block).attributes == [json.loads(line) for line in block]
+    for value in VALUES:
+        other = orjson.dumps(shape | {name: value})
+        renamed = {name * 2 if each == name else each: value for each, value in shape.items()}
+        check([*block, other])
+        check([other, *block])
+        check([*block, orjson.dumps(renamed)])
+        check([*block, orjson.dumps(renamed | {name: value}), orjson.dumps(shape)])
+    for line in ODD_LINES:
+        check([*block, line])
+        check([line, *block])
+
+
+def test_members_of_two_lines_that_continue_each_other_are_not_taken_for_alike():
+    first, *middle, last = (OPTIONAL | BASE).items()
+    whole = orjson.dumps(dict([first, *middle, last]))
+    short = orjson.dumps(dict([first, *middle]))
+    moved = orjson.dumps(dict([last, first, *middle]))
+    end = orjson.dumps(dict([last]))
+    for block in itertools.product([whole, short, moved, end], repeat=4):
+        check([whole, *block])
+
+
+WHOLE = orjson.dumps(BASE)
+OPEN = orjson.dumps(BASE | {"data": [1]})[:-2]
+PIECES = [
+    WHOLE,
+    OPEN,
+    WHOLE + b"," + WHOLE,
+    b"2]}",
+    b"2]},{}",
+    b"1,2",
+    b"]",
+    b"[",
+    b",",
+    b'"',
+    b'"x',
+]
+PIECES += [
+    b'{"a":"',
+    b"{}]",
+    b"[{}",
+    b"{},[" + WHOLE,
+    WHOLE + b"]",
+    b'1,"x",2',
+    b"[1],[2]",
+    b"// a",
+]
+
+
+@pytest.mark.parametrize("mark", [b"", b',"x",'])
+def test_a_line_is_not_completed_by_the_next(mark):
+    """The lines of a block are decoded as one array: no two may make one value, or one two."""
+    for first, second in itertools.product(PIECES, PIECES):
+        check([first + mark, second, *[WHOLE] * 3])
+        check([WHOLE, first, mark + second, WHOLE])
+        check([*[WHOLE] * 2, first, WHOLE, second])
+        check([WHOLE, second, WHOLE + b"," + WHOLE, OPEN, b"2]}", first])
+
+
+@pytest.mark.parametrize("optional", [(), ("time",), ("data", "ext"), (*OPTIONAL,)])
+def test_lines_of_one_program_need_no_second_look(optional):
+    shape = {name: OPTIONAL[name] for name in optional if name != "data"}
+    block = [BASE | shape | {"id": f"{number}"} for number in range(9)]
+    assert usual_lines([orjson.dumps(event) for event in block]).attributes == block
 
 
 def test_the_memory_of_line_shapes_is_bounded():

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -308,6 +309,23 @@ def test_lines_appended_while_reading_are_not_read(tmp_path):
         with path.open("a") as more:
             more.write(line(3))
     assert seen == 2
+
+
+def test_a_line_that_another_program_appends_during_a_rewrite_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_text(line(1) + line(2))
+    record = next(FailedLines(path).records())
+    replace = Path.replace
+    with path.open("a") as more:  # As `>> f` of a shell: opened before, written after the copy.
+
+        def late(self, target):
+            more.write(line(3))
+            more.flush()
+            return replace(self, target)
+
+        monkeypatch.setattr(Path, "replace", late)
+        assert FailedLines(path).take_out(Counter({key_of(record): 1})) == 1
+    assert path.read_text() == line(2) + line(3)
 
 
 def test_the_old_file_stays_unchanged_if_no_new_one_can_be_made(tmp_path):

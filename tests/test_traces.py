@@ -2,12 +2,15 @@
 
 import json
 import re
+import sys
 import threading
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from flowtools.core.tracing import start_thread
+from flowtools.core import threads
+from flowtools.core.threads import start_thread
 from tests.running import SECONDS, finish, metrics_at, until
 from tests.terminals import Terminal
 from tests.test_run import on, put
@@ -141,3 +144,33 @@ def test_a_thread_of_ours_gets_what_was_set_before_the_users_code():
     finally:
         threading.settrace(before)
     assert ran == [1]
+
+
+class NoMemory(threading.Thread):
+    """A thread that ends before it begins, as one does for which there is no memory."""
+
+    def _bootstrap(self):
+        raise MemoryError
+
+
+def test_a_thread_that_cannot_begin_is_an_error_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr(threads, "BEGINS", 0.1)
+    monkeypatch.setattr(sys, "unraisablehook", lambda said: None)
+    with pytest.raises(RuntimeError, match="it has not begun within"):
+        start_thread(NoMemory(daemon=True))
+
+
+def test_an_error_of_the_start_reaches_who_starts_it():
+    thread = threading.Thread(target=int)
+    start_thread(thread)
+    thread.join()
+    with pytest.raises(RuntimeError, match="threads can only be started once"):
+        start_thread(thread)
+
+
+def test_only_one_module_calls_start_of_a_thread():
+    """Any other could wait for ever for a thread that has no memory to begin."""
+    package = Path(threads.__file__).parents[1]
+    made = re.compile(r"(?:Thread\(.*\)|thread|_writer|_thread)\.start\(\)")
+    found = {file.stem for file in package.rglob("*.py") if made.search(file.read_text())}
+    assert found == {"threads", "inprocess"}  # inprocess: its own class, which uses start_thread

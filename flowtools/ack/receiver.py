@@ -35,7 +35,7 @@ from flowtools.ack.stall import Stall
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Wake
 from flowtools.process.vitals import vitals
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from flowtools.ack.records import BYE, MAX_PACKET, Reason, parse_ackto
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import wait
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from flowtools.compat.message import Message
 from flowtools.core.errors import FlowError, ProtocolError, RefusedError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, Wake
 from flowtools.source.stomp import GenericStompListener
 from flowtools.stomp.message import Message as Received
@@ -46,7 +47,7 @@ class Stomp:
         """
         # Parsed in the caller's thread, so that a mistake in the profile ends the command.
         url = parse_url(stomp_url)
-        threading.Thread(target=self._listen, args=(url, handler), daemon=True).start()
+        start_thread(threading.Thread(target=self._listen, args=(url, handler), daemon=True))
 
     def _listen(self, url: BrokerURL, handler: Callable[[Message], Any]) -> None:
         def handled(message: Received) -> Sequence[Event]:

@@ -14,7 +14,7 @@ long texts; `substitutes` replaces characters that a terminal's encoding lacks.
 
 Everything else: `errors` has one class for each exit status; `log` is the logging of our own code.
 `wait` waits for descriptors, for a wake-up from another thread, and for the request to stop.
-`tracing` keeps a user's trace functions and forks out of our code.
+`threads` starts our threads; `tracing` keeps a user's trace functions and forks out of our code.
 `times` reads moments and durations; a `reminder` knows when to repeat a warning. `described` gives
 objects a repr. `settings` has the defaults that several parts share, and passes the options of a
 command to the objects that use them.

@@ -11,7 +11,6 @@ All this runs in the thread that has run the user code.
 
 import os
 import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -20,9 +19,6 @@ Returned = TypeVar("Returned")
 
 untrace = partial(sys.settrace, None)
 unprofile = partial(sys.setprofile, None)
-
-# Those that new threads get before any code of a user's was imported, such as a debugger's.
-_trace_of_all, _profile_of_all = threading.gettrace(), threading.getprofile()
 
 
 def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -> Returned:
@@ -40,16 +36,3 @@ def confined(function: Callable[..., Returned], *arguments: Any, **named: Any) -
         sys.settrace(trace)
         if os.getpid() != process:
             os._exit(0)
-
-
-def start_thread(thread: threading.Thread) -> None:
-    """Start a thread of ours, without a trace function that a user's code has set for all threads.
-
-    Raises:
-        RuntimeError: The system has no room for another thread.
-    """
-    if threading.gettrace() is not _trace_of_all:
-        threading.settrace(_trace_of_all)
-    if threading.getprofile() is not _profile_of_all:
-        threading.setprofile(_profile_of_all)
-    thread.start()

@@ -128,6 +128,17 @@ def _locked(path: Path) -> Iterator[BinaryIO]:
                 return
 
 
+def _keep_late_lines(old: BinaryIO, path: Path) -> None:
+    """Append to the new file at `path` what has come to the `old` one since it was copied.
+
+    flow-work waits for the lock, and then notices the new file. A shell's `>>` does neither.
+    """
+    if late := old.read():
+        with path.open("ab", buffering=0) as new:
+            new.write(late)
+            os.fsync(new.fileno())
+
+
 def _rewrite(path: Path, old: BinaryIO, unwanted: Counter[bytes]) -> int:
     removed = 0
     fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -149,6 +160,7 @@ def _rewrite(path: Path, old: BinaryIO, unwanted: Counter[bytes]) -> int:
             new.flush()
             os.fsync(fd)
         Path(name).replace(path)
+        _keep_late_lines(old, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -31,8 +31,10 @@ from flowtools.pool.runner import Runner
 from flowtools.process.overheard import inherited
 from flowtools.worker.batch import Events
 
-Line = tuple[int, bytes, float]
-"""A line just read: its number, from 1; its bytes, perhaps with newline; the time it was read."""
+Line = tuple[int, bytes, float, Any, bool]
+"""A line just read: its number, from 1; its bytes, perhaps with newline; the time it was read; the
+attributes of its event as a dict, None if they must be decoded; whether they are known and have no
+`ackto` (flowtools.core.usual)."""
 
 
 class InFlight:
@@ -84,7 +86,7 @@ def as_flight(current: InFlight | Line) -> InFlight:
     """Return an event as an InFlight; a line is decoded."""
     if isinstance(current, InFlight):
         return current
-    number, text, since = current
+    number, text, since, _, _ = current
     line = without_end(text)
     # Decoded again, since the Worker may have changed its own event.
     return InFlight(decode(line, number), line, number, since)

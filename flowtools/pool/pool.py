@@ -18,7 +18,6 @@ from typing import Any
 
 from flowtools.core.event import ReadEvent
 from flowtools.core.tracing import unprofile, untrace
-from flowtools.core.usual import usual
 from flowtools.core.wait import Stop
 from flowtools.pool.inflight import Claim, InFlight, Line, Slot
 from flowtools.pool.outcome import Failure, Outcome
@@ -116,9 +115,9 @@ class Pool(Taking):
                     attributes = flight.event.attributes
                 else:
                     current = line = popleft()
-                    flight, attributes = None, usual(line[1])
-                    if attributes is None or "ackto" in attributes:
-                        if (flight := intake.flight(line, attributes)) is None:
+                    flight, attributes = None, line[3]
+                    if not line[4]:
+                        if (flight := intake.flight(line)) is None:
                             continue
                         current, attributes = flight, flight.event.attributes
             except IndexError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.pool.outcome import Attempt
 from flowtools.pool.tally import Figures, Share, Snapshot, Tally, share_of, summary
 

@@ -24,7 +24,6 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from flowtools.core.event import Event, EventError, ReadEvent
-from flowtools.core.usual import usual
 from flowtools.core.wait import Stop
 from flowtools.pool.handover import PATIENCE
 from flowtools.pool.inflight import InFlight, Line, Slot, as_flight
@@ -127,10 +126,9 @@ class SeriesPool(Pool):
             flight = self._choose()
         else:
             line = self._intake.lines.popleft()
-            attributes = usual(line[1])
-            if attributes is not None and "ackto" not in attributes:
-                return _Taken(line, attributes, line[1])
-            found = self._intake.flight(line, attributes)
+            if line[4]:
+                return _Taken(line, line[3], line[1])
+            found = self._intake.flight(line)
             if found is None:
                 return None
             flight = found

@@ -104,7 +104,7 @@ class Settlement:
                 current.attempt,
             )
         else:
-            number, text, since = current
+            number, text, since, _, _ = current
             line, attempt = without_end(text), 1
         queued = started - since if started > since else 0.0
         ran = ended - started

@@ -18,7 +18,7 @@ from typing import Protocol
 from flowtools.core.errors import FlowError, InternalError, ReaderGone, ReaderStalled
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import HasFileno, Stop, Wake, wait
 from flowtools.pool.control import Control
 from flowtools.pool.inflight import Claim, Crew, Slot
@@ -132,6 +132,9 @@ class Watchdog:
                     target=self._pool.work, args=(slot, inherited), name="flow-work", daemon=True
                 )
                 start_thread(slot.thread)
+                # No signal from the thread: a trace function may end it before its first line, and
+                # any call in it, such as setting an event, is a place where a profile function may
+                # raise. Storing an attribute is not.
                 while not slot.has_begun and slot.thread.is_alive():
                     slot.thread.join(_A_MOMENT)  # Lets the thread run.
                 if slot.has_begun:

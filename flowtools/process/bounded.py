@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process import console
 from flowtools.process.signals import end_at_once

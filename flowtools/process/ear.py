@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from flowtools.core.log import About, Said
 from flowtools.core.pipe import unread
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop
 from flowtools.process import console
 from flowtools.process.console import Whose

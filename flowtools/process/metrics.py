@@ -30,7 +30,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flowtools.core.errors import ConfigurationError, UsageError
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.process.vitals import FIGURES, Vitals
 
 REQUEST_SECONDS = 10.0

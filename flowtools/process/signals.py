@@ -21,7 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from flowtools.core.errors import FlowError, ReaderGone
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, wait
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

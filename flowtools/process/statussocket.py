@@ -29,7 +29,7 @@ from typing import Any, Literal
 from flowtools import __version__
 from flowtools.core.event import rfc3339
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import HasFileno, Wake, wait
 from flowtools.process import console
 from flowtools.process.certificates import certificates

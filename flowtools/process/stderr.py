@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic, sleep
 
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 
 ROOM = 1024 * 1024
 """Maximum number of bytes that wait to be written."""

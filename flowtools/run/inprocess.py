@@ -30,7 +30,7 @@ from flowtools.ack.stall import Stall
 from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.pool.work import Input, Rest, Sender
 from flowtools.process.vitals import vitals

@@ -13,6 +13,7 @@ from threading import Thread
 from coilmq.server.socket_server import ThreadedStompServer
 from coilmq.util.frames import Frame
 
+from flowtools.core.threads import start_thread
 from flowtools.sim.connection import Handler
 from flowtools.sim.delivery import Delivery, message_of
 from flowtools.sim.faults import Faults
@@ -72,7 +73,7 @@ class Broker:
 
     def start(self) -> None:
         """Begin to accept connections."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop accepting connections; open ones end within 0.2 seconds."""

@@ -22,6 +22,7 @@ from coilmq.server.socket_server import StompRequestHandler
 from coilmq.util.frames import Frame
 
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import wait
 from flowtools.sim.frames import FrameReader, pack
 from flowtools.sim.session import Session
@@ -61,7 +62,7 @@ class Handler(StompRequestHandler):  # type: ignore[misc]
 
     def handle(self) -> None:
         """Serve the client until it, or the server, ends the connection."""
-        self._writer.start()
+        start_thread(self._writer)
         engine = None
         try:
             incoming = self.iter_frames()

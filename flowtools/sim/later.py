@@ -11,6 +11,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 
 MOST = 100_000
 """Maximum number of waiting actions."""
@@ -31,7 +32,7 @@ class Later:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """End the thread; waiting actions are dropped."""

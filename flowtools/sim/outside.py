@@ -11,6 +11,7 @@ from threading import Thread
 
 from flowtools.core.errors import FlowError
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop
 from flowtools.sim.people import ADMIN
 from flowtools.stomp.broker import Broker
@@ -43,7 +44,7 @@ class Outside:
 
     def start(self) -> None:
         """Start the thread that sends."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """End the thread; messages that still wait are not sent."""

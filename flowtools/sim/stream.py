@@ -16,6 +16,7 @@ from threading import Thread
 
 from flowtools.core.log import get_log
 from flowtools.core.text import counted
+from flowtools.core.threads import start_thread
 from flowtools.sim.catalogue import Catalogue
 from flowtools.sim.vocabulary import GoneError, Kind
 from flowtools.vizone.document import parse, serialise
@@ -86,7 +87,7 @@ class Stream:
 
     def start(self) -> None:
         """Start the thread, which waits for a listener first."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """End the thread, even if changes remain."""

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 from flowtools import __version__
 from flowtools.core.errors import ProtocolError
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 from flowtools.sim.faults import Faults, Rates
 from flowtools.sim.guests import CONNECTIONS, Limited, Names, Sessions
 from flowtools.sim.people import People
@@ -96,7 +97,7 @@ class WebServer(Limited, HTTPServer):
 
     def start(self) -> None:
         """Begin to accept connections."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop accepting connections and close the port."""

@@ -19,7 +19,7 @@ from flowtools.core.lines import MAX_LINE, LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.source.gate import Ended, Gate
 from flowtools.source.settings import Taking

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flowtools.core.errors import FlowError
 from flowtools.core.event import Event
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.worker.description import described
 from flowtools.worker.loading import clean_up
 

@@ -15,7 +15,7 @@ from threading import Condition, Thread
 
 from flowtools.core.errors import ConfigurationError
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 
 PATIENCE = 5.0
 """Seconds that a new process waits for the previous one to unlock the file."""

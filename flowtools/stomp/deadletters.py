@@ -25,7 +25,7 @@ from flowtools.ack.records import Reason
 from flowtools.core.errors import FlowError, ProtocolError
 from flowtools.core.event import now
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.stomp.dialect import dead_letter_headers, failure_headers
 from flowtools.stomp.frames import Frame, encode_frame

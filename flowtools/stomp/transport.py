@@ -19,7 +19,7 @@ from threading import Lock, Thread
 
 from flowtools.core.errors import ProtocolError
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, wait
 from flowtools.process.tls import refusal
 from flowtools.stomp.library import Reading

@@ -15,6 +15,7 @@ from flowtools.core.errors import FlowError, ReaderGone
 from flowtools.core.event import Event, parse
 from flowtools.core.lines import LineReader, LineWriter
 from flowtools.core.text import counted
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop
 from flowtools.source.custom import CustomSource
 from flowtools.worker.signature import check
@@ -101,7 +102,7 @@ class _Running:
         self._source = CustomSource(source, type(source).__name__, count=count)
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="source under test", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def _run(self) -> None:
         try:

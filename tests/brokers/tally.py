@@ -26,6 +26,9 @@ class Note:
         session = event.attributes.get("ackto", "#-.").partition("#")[2].partition(".")[0]
         note = f"{name} {session} {time.monotonic():.4f} {len(event.encode())}\\n"
         os.write(self._file, note.encode())
+        if event.attributes.get("redelivered"):
+            with open("redelivered", "a") as again:
+                again.write(f"{name}\\n")
 '''
 
 

@@ -29,6 +29,9 @@ KEYS = 8
 EACH = 60
 PREFETCH = 12
 
+IN_ORDER = {f"k{key}": list(range(EACH)) for key in range(KEYS)}
+"""The numbers of the events of each key, as they were sent."""
+
 
 def shell(broker, text, folder, **more):
     """Run `text` in bash, with `rabbitmqctl` for this broker; return the completed process."""
@@ -98,6 +101,20 @@ def in_order_of_time(folders):
     return {key: list(numbers) for key, numbers in done.items()}
 
 
+def redelivered(folders):
+    """Return the names of the events that came a second time."""
+    files = [folder / "redelivered" for folder in folders]
+    return {name for file in files if file.exists() for name in file.read_text().split()}
+
+
+def without(names, numbers_of):
+    """Return the numbers of each key without those of the events `names`."""
+    return {
+        key: [number for number in numbers if f"{key}-{number}" not in names]
+        for key, numbers in numbers_of.items()
+    }
+
+
 @pytest.mark.timeout(300)
 def test_each_key_keeps_its_order_on_two_servers_when_one_dies(broker, name, tmp_path):
     place, grouping = destination(broker, name)
@@ -141,7 +158,11 @@ def test_each_key_keeps_its_order_on_two_servers_when_one_dies(broker, name, tmp
         wait_for(lambda: done() == len(events), 120, tend=look, what="all is done")
         assert pipelines[1 - busy].end("flow-listen-stomp") == 128 + 15
     look()
-    assert in_order_of_time(folders) == {f"k{key}": list(range(EACH)) for key in range(KEYS)}
+    done_in = in_order_of_time(folders)
+    assert {key: sorted(numbers) for key, numbers in done_in.items()} == IN_ORDER
+    # Artemis may put an event of the dead server behind later ones of its key (docs/scaling.md).
+    again = redelivered(folders) if broker.family == "artemis" else set()
+    assert without(again, done_in) == without(again, IN_ORDER)
     assert 0 < by_the_dead < len(events)
     assert sum(tally.lines for tally in tallies) <= len(events) + PREFETCH
     for tally in tallies:

@@ -28,7 +28,7 @@ from flowtools.core.event import Event
 from flowtools.core.lines import LineWriter
 from flowtools.core.log import get_log
 from flowtools.core.outlet import Outlet
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Stop, Wake, wait
 from flowtools.process.vitals import vitals
 from flowtools.source.vizone.stored import ANSWER, APPLICATION

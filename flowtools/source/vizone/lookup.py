@@ -19,8 +19,8 @@ from flowtools.core.errors import FlowError, UnreachableError
 from flowtools.core.event import Event
 from flowtools.core.lines import MAX_LINE
 from flowtools.core.log import get_log
+from flowtools.core.threads import start_thread
 from flowtools.core.toolong import exceeds
-from flowtools.core.tracing import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.passage import Ticket
 from flowtools.vizone.account import Account

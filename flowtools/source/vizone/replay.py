@@ -26,7 +26,7 @@ from flowtools.core.event import Event
 from flowtools.core.log import get_log
 from flowtools.core.reminder import Reminder
 from flowtools.core.text import counted
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of
 from flowtools.source.vizone.progress import MARGIN, Progress

@@ -20,7 +20,7 @@ from time import monotonic
 from flowtools.core.event import Event
 from flowtools.core.kind import Kind
 from flowtools.core.log import get_log
-from flowtools.core.tracing import start_thread
+from flowtools.core.threads import start_thread
 from flowtools.core.wait import Wake
 from flowtools.source.vizone.entries import key_of, modified
 from flowtools.source.vizone.lookup import ANSWER, Ask, patiently
