@@ -42,7 +42,7 @@ def test_a_viz_one_certificate_about_to_expire_is_reported_too(tmp_path, start):
         assert "warning: the certificate of '127.0.0.1' ends in 1 day (20" in said
 
 
-def said(caplog):
+def messages_of(caplog):
     found = [record.getMessage() for record in caplog.records]
     caplog.clear()
     return found
@@ -60,7 +60,7 @@ def test_an_expiring_certificate_is_reported_daily_from_two_weeks_before_its_end
     for hour in range(22 * 24):
         clock[0] = NOW + hour * 3600
         seen.look()
-        days += [hour / 24] * len(said(caplog))
+        days += [hour / 24] * len(messages_of(caplog))
     assert days[0] == pytest.approx(6, abs=0.1)
     assert len(days) == 16
     assert {round(later - day, 2) for day, later in itertools.pairwise(days)} == {1.0}
@@ -70,19 +70,19 @@ def test_certificates_are_tracked_per_server_and_replaced_when_renewed(caplog):
     seen = Certificates()
     seen.look(NOW)
     seen.saw("a", None)
-    assert said(caplog) == []
+    assert messages_of(caplog) == []
     now = time.time()
     seen.saw("a", now + 3.5 * DAY)
     seen.saw("a", now + 3.5 * DAY)
     seen.saw("b", now + DAY / 2)
-    texts = said(caplog)
+    texts = messages_of(caplog)
     assert [text.partition(" (")[0] for text in texts] == [
         "the certificate of 'a' ends in 3 days",
         "the certificate of 'b' ends within a day",
     ]
     seen.saw("a", now + 300 * DAY)
     seen.look(now + 2 * DAY)
-    assert [text.partition(" (")[0] for text in said(caplog)] == [
+    assert [text.partition(" (")[0] for text in messages_of(caplog)] == [
         "the certificate of 'b' has ended"
     ]
 

@@ -214,11 +214,11 @@ def test_a_class_gets_the_defaults_of_the_older_flow(go, tmp_path):
         "class App(Flow, NeedsConfig):\n"
         "    SOURCE = Interval\n"
         "    def configure(self, config):\n"
-        "        self.said = [config.get('Viz One', 'hostname'), config.get('Flow', 'workers'),\n"
+        "        self.values = [config.get('Viz One', 'hostname'), config.get('Flow', 'workers'),\n"
         "                     config.getfloat('Stomp', 'heartbeat timeout'),\n"
         "                     config.getboolean('Logging', 'formal')]\n"
         "    def start(self, message):\n"
-        "        open('said', 'w').write(repr(self.said))\n"
+        "        open('said', 'w').write(repr(self.values))\n"
     )
     (tmp_path / "app.ini").write_text(
         "[Flow]\nclass = app.App\nworkers = 3\n[Source]\ninterval = 1\n[Viz One]\nenabled = no\n"
@@ -277,23 +277,23 @@ def test_the_payload_class_decides_the_object_of_a_plain_flow(go, tmp_path, name
         assert (tmp_path / "said").read_text() == said
 
 
-class Heard(logging.Handler):
+class Records(logging.Handler):
     def __init__(self):
         super().__init__()
-        self.said = []
+        self.records = []
 
     def emit(self, record):
-        self.said.append((record.levelname, record.getMessage()))
+        self.records.append((record.levelname, record.getMessage()))
 
     def take(self):
-        taken, self.said = self.said, []
+        taken, self.records = self.records, []
         return taken
 
 
 @pytest.fixture
-def heard():
+def records():
     logger = logging.getLogger("flowtools.app")
-    handler = Heard()
+    handler = Records()
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield handler
@@ -301,18 +301,18 @@ def heard():
     logger.setLevel(logging.NOTSET)
 
 
-def test_a_value_is_logged_in_the_format_of_its_kind(heard):
+def test_a_value_is_logged_in_the_format_of_its_kind(records):
     old_logging.log("Failed", "because", "error")
     old_logging.log("Done", None, "ok")
     old_logging.log("Settings", {"a": 1}, "pp")
-    assert heard.take() == [("ERROR", "Failed: because"), ("INFO", "Done")]
+    assert records.take() == [("ERROR", "Failed: because"), ("INFO", "Done")]
     old_logging.log("Answer", b"<a><b/></a>", "xml", debug=False)
     old_logging.get_default_logger().debug = True
     assert old_logging.get_default_logger().debug
     old_logging.log("Answer", '{"a":[1]}', "json")
     old_logging.log("Settings", {"a": 1}, "pp")
     old_logging.log("Odd", "no xml\x1b[2J", "xml")
-    assert heard.take() == [
+    assert records.take() == [
         ("INFO", "Answer:\n  <a>\n    <b/>\n  </a>"),
         ("DEBUG", 'Answer:\n  {\n    "a": [\n      1\n    ]\n  }'),
         ("DEBUG", "Settings: {'a': 1}"),

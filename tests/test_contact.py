@@ -96,15 +96,15 @@ def test_flow_status_and_sigusr1_show_the_connection(start, run, script, tmp_pat
     process = start("flow-listen-stomp", script.url(), env=place, real=True)
     script.accept().subscribed()
 
-    def said(name):
+    def status(name):
         lines = map(json.loads, run("flow-status", "--json", env=place)[1].splitlines())
         return next((each[name] for each in lines if each["pid"] == process.pid), None)
 
-    until(lambda: said("connection") == f"'127.0.0.1:{script.port}' (rabbitmq)")
-    assert said("trouble") == ""
+    until(lambda: status("connection") == f"'127.0.0.1:{script.port}' (rabbitmq)")
+    assert status("trouble") == ""
     script.close()
-    until(lambda: said("trouble"))
-    assert said("trouble").startswith(f"not connected: '127.0.0.1:{script.port}': ")
+    until(lambda: status("trouble"))
+    assert status("trouble").startswith(f"not connected: '127.0.0.1:{script.port}': ")
     process.send_signal(signal.SIGUSR1)
     assert "connected 0, reconnects 0, received 0" in Lines(
         map(bytes.decode, process.stderr)

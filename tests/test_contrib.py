@@ -81,13 +81,13 @@ def test_a_stop_finishes_the_running_event_and_leaves_the_rest_with_the_broker(c
     it.service.terminate()
     (it.service.etc / "go").touch()
     status = it.service.ended()
-    assert it.service.is_clean(status), (status, it.service.said)
-    assert it.notes() == ["wait 1", "wait 1 over", "clean_up"], it.service.said
+    assert it.service.is_clean(status), (status, it.service.messages)
+    assert it.notes() == ["wait 1", "wait 1 over", "clean_up"], it.service.messages
     until(lambda: coil.store.size("/queue/a") == 2)
     it.service.start()
     it.service.hear("READY=1")
     until(lambda: sorted(it.notes()[3:]) == ["b", "c"])
-    assert it.service.is_clean(it.service.stop()), it.service.said
+    assert it.service.is_clean(it.service.stop()), it.service.messages
 
 
 VICTIMS = [(PIPELINE, name) for name in ("bash", "flow-listen-stomp", "flow-work")]
@@ -108,7 +108,7 @@ def test_after_a_kill_the_next_start_processes_the_remaining_events(coil, tag, t
     it.service.hear("READY=1")
     until(lambda: {"wait 1 over", "b"} <= set(it.notes()))
     until(lambda: coil.store.size("/queue/a") == 0)
-    assert it.service.is_clean(it.service.stop()), it.service.said
+    assert it.service.is_clean(it.service.stop()), it.service.messages
 
 
 @pytest.mark.parametrize("template", UNITS)
@@ -118,7 +118,7 @@ def test_the_unit_notifies_the_watchdog(tag, template):
     it.service.hear("READY=1")
     for _ in range(3):
         it.service.hear("WATCHDOG=1")
-    assert it.service.is_clean(it.service.stop()), it.service.said
+    assert it.service.is_clean(it.service.stop()), it.service.messages
 
 
 @pytest.mark.parametrize("template", UNITS)
@@ -136,7 +136,7 @@ def test_a_reload_opens_a_new_job_log(coil, tag, template):
     until(lambda: log.stat().st_size)
     # The second flow-work of the pipeline has no file to reopen, and must survive.
     assert len(it.service.processes("flow-work")) == (2 if template == PIPELINE else 0)
-    assert it.service.is_clean(it.service.stop()), it.service.said
+    assert it.service.is_clean(it.service.stop()), it.service.messages
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_the_exit_status_of_a_pipeline_decides_about_a_restart(tag, pipeline, st
     it = tag(PIPELINE)
     (it.service.etc / "pipeline").write_text(pipeline + "\n")
     it.service.start()
-    assert it.service.ended() == status, it.service.said
+    assert it.service.ended() == status, it.service.messages
     assert not it.service.is_clean(status)
     assert it.service.is_restarted(status) == restarted
 
@@ -164,7 +164,7 @@ def test_flow_run_splits_its_arguments_like_a_shell(tag):
     (it.service.etc / "env").write_text("ARGUMENTS='no such:Worker' --retries 1\n")
     it.service.start()
     assert it.service.ended() == 78
-    assert "cannot load Worker 'no such:Worker'" in it.service.said
+    assert "cannot load Worker 'no such:Worker'" in it.service.messages
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")

@@ -19,7 +19,7 @@ from flowtools.source.folder.writers import Writers, _open_for_writing
 from tests.conftest import KILLS, ROOT, environment
 from tests.ftp_server import FtpServer
 from tests.running import SECONDS, freeze, until
-from tests.watching import Watching, told_by
+from tests.watching import Watching, changes_of
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -65,8 +65,8 @@ kill %1
 
 def test_beyond_the_limit_of_watches_it_warns_and_polls(folder, tmp_path):
     in_a_namespace(FEW_WATCHES, folder, tmp_path)
-    told = told_by(events_in(tmp_path / "events"))
-    assert sorted(n for k, n in told if n.endswith("/late")) == sorted(
+    changes = changes_of(events_in(tmp_path / "events"))
+    assert sorted(n for k, n in changes if n.endswith("/late")) == sorted(
         f"{n}/late" for n in range(1, 21)
     )
     assert (tmp_path / "said").read_text().count("no more watches") == 1
@@ -87,7 +87,7 @@ def test_a_queue_overflow_causes_a_complete_scan_and_new_watches(watch, folder):
     (folder / "new").mkdir()
     (folder / "new" / "unnoticed").write_text("x")
     watching.process.send_signal(signal.SIGCONT)
-    watching.said("the system has dropped notices")
+    watching.wait_for_message("the system has dropped notices")
     watching.wait_for(("created", "new/unnoticed"), seconds=SOON)
     (folder / "new" / "later").write_text("x")
     watching.wait_for(("created", "new/later"), seconds=SOON)
@@ -117,8 +117,8 @@ def test_a_mount_inside_the_folder_is_seen_and_unmounting_deletes_nothing(folder
     began = time.monotonic()
     in_a_namespace(MOUNTS_INSIDE, folder, tmp_path)
     assert time.monotonic() - began < 55  # Before the regular scan of everything.
-    told = [each for each in told_by(events_in(tmp_path / "events")) if each[1] != "probe"]
-    assert told == [
+    changes = [each for each in changes_of(events_in(tmp_path / "events")) if each[1] != "probe"]
+    assert changes == [
         ("created", "sub/share/old"),
         ("created", "sub/share/deep/new"),
         ("deleted", "sub/share/old"),
@@ -145,7 +145,7 @@ def test_a_file_open_for_writing_is_not_reported_while_its_writer_pauses(watch, 
         for _ in range(3):
             file.write(b"x" * 1000)
             time.sleep(1.2)
-        assert watching.told == []
+        assert watching.changes == []
     watching.wait_for(("created", "slow"), seconds=SOON)
     with (folder / "slow").open("ab", buffering=0) as file:
         file.write(b"x" * 1000)
@@ -206,14 +206,16 @@ def test_a_stalled_incomplete_file_is_reported_once(watch, folder):
         watching.wait_for(("stalled", "open"), ("stalled", "upload.part"))
         time.sleep(2.5)
     watching.wait_for(("created", "open"))
-    assert sorted(watching.told) == [
+    assert sorted(watching.changes) == [
         ("created", "open"),
         ("stalled", "open"),
         ("stalled", "upload.part"),
     ]
     reasons = {e["subject"]: e["data"].get("reason") for e in watching.events}
     assert reasons["upload.part"] == "its name is that of a transfer in progress"
-    watching.said("open' has not changed for 1 s and is not whole: it is still open for writing")
+    watching.wait_for_message(
+        "open' has not changed for 1 s and is not whole: it is still open for writing"
+    )
 
 
 def test_settle_times_may_depend_on_a_pattern(watch, folder):
@@ -221,7 +223,7 @@ def test_settle_times_may_depend_on_a_pattern(watch, folder):
     (folder / "a.mxf").write_text("x")
     (folder / "b.mov").write_text("x")
     watching.wait_for(("created", "b.mov"), ("created", "a.mxf"), seconds=SOON)
-    assert watching.told == [("created", "b.mov"), ("created", "a.mxf")]
+    assert watching.changes == [("created", "b.mov"), ("created", "a.mxf")]
     times = SettleTimes(2.0, [("*.mxf", 30.0), ("sub/*", 5.0)], ignore_case=True)
     assert [times.of(name) for name in ("A.MXF", "sub/b", "b")] == [30.0, 5.0, 2.0]
 
@@ -256,7 +258,7 @@ def test_a_file_is_reported_under_its_final_name(watch, folder):
     time.sleep(1)
     (folder / "CLIP.MXF.part").rename(folder / "CLIP.MXF")
     watching.wait_for(("created", "CLIP.MXF"), seconds=SOON)
-    assert watching.told == [("created", "CLIP.MXF")]
+    assert watching.changes == [("created", "CLIP.MXF")]
 
 
 def test_each_file_sent_by_rsync_is_reported_once(watch, folder, tmp_path):
@@ -269,7 +271,7 @@ def test_each_file_sent_by_rsync_is_reported_once(watch, folder, tmp_path):
     subprocess.run(["rsync", "-a", f"{tmp_path}/from/", folder], check=True)
     wanted = [("created", f"{number % 3}/f{number}") for number in range(30)]
     watching.wait_for(*wanted, seconds=SOON)
-    assert sorted(watching.told) == sorted(wanted)
+    assert sorted(watching.changes) == sorted(wanted)
 
 
 def test_replaced_content_of_equal_size_and_time_counts_as_modified(watch, folder):
@@ -292,7 +294,7 @@ def test_a_new_mode_owner_or_hard_link_is_not_a_change(watch, folder, tmp_path):
     os.setxattr(folder / "a", "user.seen", b"yes")
     (folder / "b").write_text("x")
     watching.wait_for(("created", "b"))
-    assert watching.told == [("created", "a"), ("created", "b")]
+    assert watching.changes == [("created", "a"), ("created", "b")]
 
 
 def test_a_symbolic_link_is_modified_when_its_target_changes(watch, folder, tmp_path):
@@ -315,7 +317,7 @@ def test_a_symbolic_link_is_modified_when_its_target_changes(watch, folder, tmp_
 
 def test_a_disk_that_fills_up_is_reported(watch, folder):
     watching = watch("--min-free", "900000T")
-    watching.said("GB are free on the disk of", "which is below --min-free")
+    watching.wait_for_message("GB are free on the disk of", "which is below --min-free")
 
 
 @pytest.fixture

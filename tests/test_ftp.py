@@ -38,11 +38,11 @@ WAYS = [ftp.copy, ftp.transfer]
 @pytest.mark.parametrize("way", WAYS, ids=["copy", "transfer"])
 def test_a_file_arrives_complete_with_progress(servers, way, monkeypatch):
     monkeypatch.setattr(ftp, "LOOK_EVERY", 0.1)
-    told = []
-    way(*urls(servers), told.append)
+    percents = []
+    way(*urls(servers), percents.append)
     assert (servers[1].folder / "b.mxf").read_bytes() == CONTENT
-    assert (told[-1], told) == (100, sorted(told))
-    assert len(told) > 2
+    assert (percents[-1], percents) == (100, sorted(percents))
+    assert len(percents) > 2
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["copy", "transfer"])
@@ -68,22 +68,22 @@ def test_a_server_that_vanishes_during_a_transfer_is_an_error(servers, way, monk
     source, _ = servers
     (source.folder / "clip 1.mxf").write_bytes(bytes(40_000_000))
 
-    def told(per_cent):
+    def drop_in_the_middle(per_cent):
         if 0 < per_cent < 100:
             source.drop()
 
     with pytest.raises((UnreachableError, ProtocolError)):
-        way(*urls(servers), told)
+        way(*urls(servers), drop_in_the_middle)
 
 
 def test_a_file_gets_its_final_name_once_complete(servers):
     names = []
 
-    def told(per_cent):
+    def note_names(per_cent):
         if per_cent < 100:
             names.extend(each.name for each in servers[1].folder.iterdir())
 
-    assert ftp.copy(*urls(servers), told, temporary=".part") == len(CONTENT)
+    assert ftp.copy(*urls(servers), note_names, temporary=".part") == len(CONTENT)
     assert set(names) == {"b.mxf.part"}
     assert [each.name for each in servers[1].folder.iterdir()] == ["b.mxf"]
 

@@ -111,14 +111,14 @@ def test_processed_files_go_to_done_and_rejected_ones_to_failed(place, folder, p
 def test_files_moved_by_flow_watch_are_not_reported_as_deleted(place, folder, pipeline):
     (folder / "a").write_text("x")
     pipeline(
-        "flow-watch in --settle 0.2 --ack worker --done done | tee told | flow-work mymod:Note"
+        "flow-watch in --settle 0.2 --ack worker --done done | tee copy | flow-work mymod:Note"
     )
     until(lambda: files_in(place / "done") == ["a"])
     time.sleep(1)
     (folder / "a").write_text("y")
     until(lambda: len(files_in(place / "done")) == 2)
     time.sleep(1)
-    events = [json.loads(line) for line in (place / "told").read_text().splitlines()]
+    events = [json.loads(line) for line in (place / "copy").read_text().splitlines()]
     assert [each["type"] for each in events] == ["flow.path.created"] * 2
 
 

@@ -234,6 +234,18 @@ def test_each_alert_fires_in_its_situation_and_no_other_does(tmp_path, alert):
     promtool("test", "rules", tmp_path / "test.yml")
 
 
+@needs_promtool
+def test_an_event_that_failed_before_the_first_scrape_raises_an_alert_once(tmp_path):
+    new = series("flowtools_events_total", "_x595 3x40", outcome="failed")
+    firing = 'count(ALERTS{alertname="FlowEventsFail",alertstate="firing"})'
+    expected = [("10h", [{"labels": "{}", "value": 1}]), ("10h15m", [])]
+    queries = [{"expr": firing, "eval_time": at, "exp_samples": each} for at, each in expected]
+    test = {"interval": "1m", "input_series": [new], "promql_expr_test": queries}
+    whole = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "test.yml").write_text(json.dumps(whole))
+    promtool("test", "rules", tmp_path / "test.yml")
+
+
 def test_every_rule_is_tested():
     assert sorted(re.findall(r"alert: (\w+)", ALERTS.read_text())) == sorted(ILL)
 
@@ -298,7 +310,7 @@ def in_this_test(expression):
 
 def measured(rule):
     """The sides of a rule's comparisons that are not numbers, with a short range."""
-    sides = re.split(r" (?:==|>=|>|and) ", rule.partition(" unless ")[0])
+    sides = re.split(r" (?:> 0 or|==|>=|>|and) ", rule.partition(" unless ")[0])
     return [re.sub(r"\[(?:15|30)m\]", "[10s]", each) for each in sides if "{" in each]
 
 

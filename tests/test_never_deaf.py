@@ -42,7 +42,7 @@ class Listener:
         for line in self.process.stderr:
             self.lines.append(line.decode())
 
-    def said(self, *texts):
+    def wait_for_messages(self, *texts):
         """Wait until it has printed each of `texts`."""
         until(lambda: all(any(text in line for line in self.lines) for text in texts))
 
@@ -78,15 +78,15 @@ WRONG = {
 def test_after_a_feed_error_the_listener_recovers_once_the_cause_is_gone(start, faults):
     with stand_in() as server:
         listener = Listener(start, server, "--state", "s", "-v")
-        listener.said(" found in ")
+        listener.wait_for_messages(" found in ")
         server.faults.rates = Rates.parse(faults)
         listener.cut()
         missed = {server.catalogue.create(f"missed {number}").urn for number in range(15)}
-        listener.said("cannot read the missed changes", WRONG[faults])
+        listener.wait_for_messages("cannot read the missed changes", WRONG[faults])
         server.faults.rates = Rates()
         while missed:
             missed.discard(listener.next()["subject"])
-        listener.said("the missed changes can be read again")
+        listener.wait_for_messages("the missed changes can be read again")
         live = server.catalogue.create("live").urn
         while listener.next()["subject"] != live:
             pass
@@ -100,7 +100,7 @@ def test_an_unexpected_answer_does_not_end_the_listener(start, status):
         server._web.resources.answer = lambda request: type(answer(request))(status=status)
         listener.cut()
         missed = server.catalogue.create("missed").urn
-        listener.said("cannot read the missed changes")
+        listener.wait_for_messages("cannot read the missed changes")
         server._web.resources.answer = answer
         assert listener.next()["subject"] == missed
 
@@ -115,7 +115,7 @@ def test_a_file_listener_recovers_from_errors_too(start, faults):
         names = {f"{number}.mxf" for number in range(15)}
         for name in names:
             server.catalogue.put_file("xmlimport", name, b"x")
-        listener.said("cannot read the missed changes")
+        listener.wait_for_messages("cannot read the missed changes")
         server.faults.rates = Rates()
         while names:
             names.discard(listener.next()["data"]["name"])
@@ -127,7 +127,7 @@ def test_a_listener_gives_up_only_after_retry_for(start):
         server.faults.rates = Rates.parse("403=1")
         listener.cut()
         assert listener.process.wait(SECONDS) == 69
-        listener.said("gives up after")
+        listener.wait_for_messages("gives up after")
 
 
 def test_a_login_that_was_never_accepted_fails_immediately(start):
@@ -153,7 +153,7 @@ def missed_while_away(start, server, change, *said):
     found = []
     while not wanted <= set(found):
         found.append(listener.next()["subject"])
-    listener.said(*said)
+    listener.wait_for_messages(*said)
     listener.end()
     return found
 
@@ -182,7 +182,7 @@ def test_a_quiet_server_is_not_mistaken_for_one_with_an_unordered_feed(start):
             server.catalogue.create(str(number))
         server.faults.rates = Rates()
         listener = Listener(start, server, "--state", "s", "--since", "1s", "-v")
-        listener.said("0 changes found in")
+        listener.wait_for_messages("0 changes found in")
         live = server.catalogue.create("live").urn
         assert listener.next()["subject"] == live
         listener.end()
@@ -217,7 +217,7 @@ def test_a_link_to_another_host_is_not_followed(start):
         assert strange["data"]["metadata"] is None
         assert f"cannot follow a link to '127.0.0.1:{port}'" in strange["metadataerror"]
         assert "metadataerror" not in first | last
-        listener.said("the event is written unchanged")
+        listener.wait_for_messages("the event is written unchanged")
         silent.settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent.accept()

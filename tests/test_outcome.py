@@ -41,13 +41,13 @@ def attempt(outcome, final=True):
 
 class Acks:
     def __init__(self):
-        self.told = []
+        self.answers = []
 
     def ack(self, ackto):
-        self.told.append("ack")
+        self.answers.append("ack")
 
     def nack(self, ackto, reason=None):
-        self.told.append("nack")
+        self.answers.append("nack")
 
 
 class Kept:
@@ -66,7 +66,7 @@ def settle(outcome, settings=None, **parts):
     assert settlement.counts == {outcome: 1}
     os.close(writer)
     with os.fdopen(reader, "rb") as out:
-        return acks.told, out.read()
+        return acks.answers, out.read()
 
 
 def test_an_incomplete_outcome_member_is_refused():
@@ -91,15 +91,15 @@ def test_the_source_gets_the_answer_of_the_outcome(outcome):
 
 @EVERY
 def test_a_failure_kept_in_the_failed_file_is_acknowledged(outcome):
-    told, _ = settle(outcome, failures=Kept())
-    assert told == (["ack"] if outcome.is_failure or outcome.is_done else [])
+    answers, _ = settle(outcome, failures=Kept())
+    assert answers == (["ack"] if outcome.is_failure or outcome.is_done else [])
 
 
 @EVERY
 def test_with_pass_only_done_events_are_forwarded_with_their_duty(outcome):
-    told, out = settle(outcome, Settings(pass_on=True))
+    answers, out = settle(outcome, Settings(pass_on=True))
     assert out == (LINE + b"\n" if outcome.is_done else b"")
-    assert told == (["nack"] if outcome.answer is Answer.NACK else [])
+    assert answers == (["nack"] if outcome.answer is Answer.NACK else [])
 
 
 @EVERY

@@ -27,13 +27,13 @@ class Broker:
     """A subscription without a connection: records the verdict on each message."""
 
     def __init__(self):
-        self.told = []
+        self.settled = []
 
     def acknowledge(self, number):
-        self.told.append((number, True))
+        self.settled.append((number, True))
 
     def reject(self, number, moved=None, reason=None):
-        self.told.append((number, False))
+        self.settled.append((number, False))
 
     def flush(self):
         pass
@@ -70,7 +70,7 @@ class Pipeline(RuleBasedStateMachine):
         self.lines = []  # (relay epoch, number, event), whether settled or not
         self.verdicts = {}  # event -> verdicts of its lines in the relay's present epoch
         self.split = {}  # event -> numbers of its lines, in the relay's present epoch
-        self.told = []  # (session, message, done) in all sessions
+        self.settled = []  # (session, message, done) in all sessions
         self.begin_session()
 
     def begin_session(self):
@@ -118,7 +118,7 @@ class Pipeline(RuleBasedStateMachine):
 
     @rule()
     def lose_the_connection_to_the_broker(self):
-        self.told += [(self.session, *each) for each in self.broker.told]
+        self.settled += [(self.session, *each) for each in self.broker.settled]
         self.begin_session()
 
     @rule()
@@ -144,8 +144,8 @@ class Pipeline(RuleBasedStateMachine):
             for ackto, (session, number) in self.of_ackto.items()
             if ackto in self.verdicts and session == self.session
         }
-        assert len(self.broker.told) == len(expected)
-        assert dict(self.broker.told) == expected
+        assert len(self.broker.settled) == len(expected)
+        assert dict(self.broker.settled) == expected
         assert self.delivery.outstanding == self.number - len(expected)
 
 

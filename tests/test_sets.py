@@ -22,7 +22,7 @@ from flowtools.source.folder.state import State
 from flowtools.source.folder.units import sequence_key
 from flowtools.source.watch import HotFolder
 from tests.running import SECONDS, until
-from tests.watching import Watching, told_by
+from tests.watching import Watching, changes_of
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -44,7 +44,7 @@ def stop(watching, signum=signal.SIGTERM):
     watching.process.send_signal(signum)
     watching.process.wait(timeout=SECONDS)
     watching.thread.join(timeout=SECONDS)
-    return watching.told
+    return watching.changes
 
 
 def write(path, content="x"):
@@ -86,7 +86,7 @@ def test_at_the_first_run_with_a_state_file_existing_files_are_not_reported(agai
     write(folder / "old")
     watching = again()
     number, deadline = 0, time.monotonic() + SECONDS
-    while not watching.told:  # Then it has scanned the files that were there before.
+    while not watching.changes:  # Then it has scanned the files that were there before.
         assert time.monotonic() < deadline
         number += 1
         write(folder / f"marker{number}")
@@ -102,20 +102,20 @@ def test_flow_watch_killed_at_any_moment_reports_every_file_and_few_twice(again,
     names = {f"f{number}" for number in range(2000)}
     for name in names:
         write(folder / name)
-    told = []
+    changes = []
     for _ in range(4):
         watching = again("--existing")
         deadline = time.monotonic() + SECONDS
-        before = len(told)
-        while len(watching.told) < 300 and time.monotonic() < deadline:
+        before = len(changes)
+        while len(watching.changes) < 300 and time.monotonic() < deadline:
             time.sleep(0.005)
-        told += stop(watching, signal.SIGKILL)
-        assert len(told) > before
+        changes += stop(watching, signal.SIGKILL)
+        assert len(changes) > before
     watching = again("--existing")
-    until(lambda: {name for _, name in told + watching.told} == names, "every file")
-    told += stop(watching)
+    until(lambda: {name for _, name in changes + watching.changes} == names, "every file")
+    changes += stop(watching)
     # Events written and not yet stored: at most a batch per kill.
-    assert len(told) - len(names) <= 4 * 110
+    assert len(changes) - len(names) <= 4 * 110
 
 
 def test_files_not_delivered_to_a_closed_reader_are_reported_again(start, folder, tmp_path):
@@ -130,7 +130,7 @@ def test_files_not_delivered_to_a_closed_reader_are_reported_again(start, folder
     watching = Watching(start("flow-watch", folder, *args))
     # The events in the pipe, and those that the reader had buffered, vanished with the reader.
     lost = (65536 + io.DEFAULT_BUFFER_SIZE) // len(line) + 1
-    until(lambda: len(watching.told) >= len(names) - lost, "the files not delivered")
+    until(lambda: len(watching.changes) >= len(names) - lost, "the files not delivered")
 
 
 def test_two_processes_cannot_share_a_state_file(again, run, folder, tmp_path):
@@ -213,7 +213,7 @@ def test_a_file_and_its_sidecar_are_one_event_once_both_are_complete(watch, fold
     write(folder / "alone.mxf")
     write(folder / "noise.mov")
     time.sleep(1.5)
-    assert watching.told == []
+    assert watching.changes == []
     write(folder / "late.xml", "123")
     write(folder / "early.mxf")
     watching.wait_for(("created", "late.mxf"), ("created", "early.mxf"), seconds=SOON)
@@ -225,13 +225,15 @@ def test_a_file_and_its_sidecar_are_one_event_once_both_are_complete(watch, fold
     (folder / "late.xml").unlink()
     (folder / "late.mxf").unlink()
     watching.wait_for(("deleted", "late.mxf"), seconds=SOON)
-    assert len(watching.told) == 4
+    assert len(watching.changes) == 4
 
 
 def test_a_missing_sidecar_is_reported(watch, folder):
     watching = watch("--existing", "--match", "*.mxf", "--sidecar", "{stem}.xml", "--stalled", "1")
     write(folder / "a.mxf")
-    watching.said("a.mxf' has not changed for 1 s and is not whole: 'a.xml' has not come")
+    watching.wait_for_message(
+        "a.mxf' has not changed for 1 s and is not whole: 'a.xml' has not come"
+    )
 
 
 def test_sets_are_remembered_as_sets(again, folder):
@@ -284,7 +286,7 @@ def test_a_folder_unit_is_one_event(watch, folder):
         file.write(b"x" * 10)
         time.sleep(1.5)
         write(folder / "card" / "CONTENTS" / "VIDEO" / "1.mxf", "345")
-        assert watching.told == []
+        assert watching.changes == []
     watching.wait_for(("created", "card"), seconds=SOON)
     (event,) = watching.events
     data = event["data"]
@@ -298,7 +300,7 @@ def test_a_folder_unit_is_one_event(watch, folder):
     watching.wait_for(("modified", "card"), seconds=SOON)
     (folder / "card").rename(folder / "other")
     watching.wait_for(("created", "other"), ("deleted", "card"), seconds=SOON)
-    assert len(watching.told) == 4
+    assert len(watching.changes) == 4
     assert len({event["id"] for event in watching.events}) == 4
 
 
@@ -312,7 +314,7 @@ def test_an_image_sequence_is_one_event(watch, folder):
     assert (data["first"], data["last"], data["count"], data["size"]) == (1, 160, 152, 1520)
     assert data["missing"] == [[151, 152], [154, 159]]
     assert "files" not in data
-    assert len(watching.told) == 2
+    assert len(watching.changes) == 2
 
 
 def test_units_are_remembered(again, folder):
@@ -382,4 +384,4 @@ def test_kinds_that_are_not_reported_are_still_remembered(again, folder):
     watching = again("--existing")
     time.sleep(1.5)
     assert stop(watching) == []
-    assert told_by(watching.all) == []
+    assert changes_of(watching.all) == []

@@ -30,7 +30,7 @@ class One:
     def __init__(self, start, server, *args):
         env = server.environment() | UNCOMPILED
         self.process = start("flow-listen-assets", "-v", *BOTH, *args, env=env, stderr=PIPE)
-        self.told, self.lines = [], []
+        self.subjects, self.lines = [], []
         for stream, take in ((self.process.stdout, self._event), (self.process.stderr, self._line)):
             threading.Thread(target=self._read, args=(stream, take), daemon=True).start()
 
@@ -39,7 +39,7 @@ class One:
             take(line)
 
     def _event(self, line):
-        self.told.append(json.loads(line)["subject"])
+        self.subjects.append(json.loads(line)["subject"])
 
     def _line(self, line):
         self.lines.append(line.decode())
@@ -59,7 +59,7 @@ def pair(start, server):
 
 
 def all_told(assets, *listeners):
-    return {each.urn for each in assets} <= {urn for each in listeners for urn in each.told}
+    return {each.urn for each in assets} <= {urn for each in listeners for urn in each.subjects}
 
 
 def holds(start, listener):
@@ -75,7 +75,7 @@ def test_the_second_listener_takes_over_immediately_when_the_first_ends(server, 
     first, second = pair(start, server)
     made = [server.catalogue.create(str(number)) for number in range(20)]
     until(lambda: all_told(made, first))
-    assert second.told == []
+    assert second.subjects == []
     assert [holds(start, each) for each in (first, second)] == [
         (1, "'127.0.0.1:"),
         (0, "stands by; "),
@@ -86,7 +86,7 @@ def test_the_second_listener_takes_over_immediately_when_the_first_ends(server, 
     until(lambda: second.has_said("working: 'n' is ours"), seconds=10)
     until(lambda: all_told(made[20:], second))
     # Events that the first has done and stored do not come again.
-    assert not {each.urn for each in made[:20]} & set(second.told)
+    assert not {each.urn for each in made[:20]} & set(second.subjects)
 
 
 def test_a_killed_holder_is_succeeded_when_its_lease_expires(server, start):
@@ -107,7 +107,7 @@ def test_a_frozen_holder_writes_no_events_after_thawing(server, start):
     until(lambda: first.has_said("stopped: 'n' is not ours any more: it "))
     made.append(server.catalogue.create("afterwards"))
     until(lambda: all_told(made, second))
-    assert first.told == []
+    assert first.subjects == []
     # It stands by now, and becomes active again at the next takeover.
     until(lambda: first.has_said("waiting: 'n' is held by"))
     second.process.send_signal(signal.SIGTERM)

@@ -455,11 +455,11 @@ def test_a_pipeline_killed_at_any_moment_loses_nothing(server, start, tmp_path):
         acknowledged_before_mark(tmp_path, made, server)
     process = _shell(start, pipe, server)
 
-    def seen():
+    def subjects_done():
         lines = done.read_bytes().splitlines()
         return {json.loads(line)["subject"] for line in lines if line.endswith(b"}")}
 
-    until(lambda: set(made) <= seen(), seconds=120)
+    until(lambda: set(made) <= subjects_done(), seconds=120)
     _kill_group(process)
 
 

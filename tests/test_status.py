@@ -69,13 +69,13 @@ def troubles_of(status, process, *limits):
     return until(found, "an answer")[0]
 
 
-def said_by(status, process):
+def report_of(status, process):
     found = [json.loads(line) for line in status("--json")[1].splitlines()]
     return next((each for each in found if each["pid"] == process.pid), None)
 
 
 def test_a_running_command_is_listed_with_its_figures(status, tick):
-    said = said_by(status, tick)
+    said = report_of(status, tick)
     assert (said["command"], said["answers"], said["trouble"]) == ("flow-interval", True, "")
     assert said["figures"]["events_out"] == 1
     assert said["last_event"] is not None
@@ -88,7 +88,7 @@ def test_a_custom_source_is_listed_with_its_events_in_flight(status, start, plac
     process = start("flow-source", *options, "tests.sources:Flood", env=place, real=True)
     for _ in range(3):
         process.stdout.readline()
-    figures = said_by(status, process)["figures"]
+    figures = report_of(status, process)["figures"]
     known = {"events_out": 3, "in_flight": 3, "stalled_seconds": 0, "copied": 0}
     assert figures == known | {"oldest_seconds": 0}
 
@@ -102,24 +102,24 @@ def test_the_table_has_a_row_for_a_running_command(status, tick):
 
 def test_the_last_error_printed_by_a_command_is_shown(status, start, place):
     process = start("flow-stdin", "--json", stdin=PIPE, env=place, real=True)
-    until(lambda: said_by(status, process))
-    assert said_by(status, process)["last_error"] == ""
+    until(lambda: report_of(status, process))
+    assert report_of(status, process)["last_error"] == ""
     process.stdin.write(b"no JSON\n")
     process.stdin.flush()
     printed = process.stderr.readline().decode()
     assert printed.startswith("flow-stdin: line 1: ")
     text = printed.removeprefix("flow-stdin: ").rstrip("\n")
-    until(lambda: said_by(status, process)["last_error"] == text)
+    until(lambda: report_of(status, process)["last_error"] == text)
     # A long state is wrapped: its last word may be on the next line.
     assert f"ago: {text}" in " ".join(status()[1].split())
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_a_command_that_has_ended_is_no_longer_listed(status, tick, signum, runtime):
-    assert said_by(status, tick)
+    assert report_of(status, tick)
     tick.send_signal(signum)
     tick.wait(SECONDS)
-    assert said_by(status, tick) is None
+    assert report_of(status, tick) is None
     assert list((runtime / "flowtools").iterdir()) == []
 
 
@@ -128,7 +128,7 @@ def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place)
     end = start("flow-work", "tests.workers:Echo", stdin=source.stdout, env=place, real=True)
     assert end.stdout.readline()
     freeze(source)
-    said = said_by(status, source)
+    said = report_of(status, source)
     assert (said["answers"], said["uid"]) == (False, os.geteuid())
     assert said["up"] > 0
     assert said["pipeline"] == "flow-interval | flow-work"
@@ -137,7 +137,7 @@ def test_a_stopped_command_keeps_its_place_in_the_pipeline(status, start, place)
 
 def test_a_command_that_does_not_answer_is_reported(status, tick):
     freeze(tick)
-    said = said_by(status, tick)
+    said = report_of(status, tick)
     assert (said["answers"], said["trouble"]) == (False, "does not answer")
     code, out, _ = status("--check")
     assert (code, f"(pid {tick.pid}): does not answer" in out) == (1, True)
@@ -150,25 +150,25 @@ def test_commands_joined_by_a_pipe_are_one_pipeline(status, start, place):
     assert view.stdout.readline()
     # A command that runs user code replaces its stdout, which is then not the pipe.
     end = start("flow-work", "tests.workers:Nop", stdin=view.stdout, env=place, real=True)
-    until(lambda: all(said_by(status, each) for each in (source, view, end)))
+    until(lambda: all(report_of(status, each) for each in (source, view, end)))
     for each in (source, view, end):
-        assert said_by(status, each)["pipeline"] == "flow-interval | flow-work | flow-work"
+        assert report_of(status, each)["pipeline"] == "flow-interval | flow-work | flow-work"
 
 
 def test_three_stopped_commands_of_ten_are_reported_and_the_others_answer(status, start, place):
     commands = [start("flow-interval", "60", env=place, real=True) for _ in range(10)]
     for each in commands:
         assert each.stdout.readline()
-        until(lambda each=each: said_by(status, each))
+        until(lambda each=each: report_of(status, each))
     for each in commands[:3]:
         freeze(each)
     for each in commands[:3]:
-        assert said_by(status, each)["trouble"] == "does not answer"
+        assert report_of(status, each)["trouble"] == "does not answer"
     for each in commands[3:]:
-        until(lambda each=each: said_by(status, each)["answers"])
+        until(lambda each=each: report_of(status, each)["answers"])
     for each in commands[:3]:
         each.send_signal(signal.SIGCONT)
-        until(lambda each=each: said_by(status, each)["answers"])
+        until(lambda each=each: report_of(status, each)["answers"])
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_an_old_event_counts_as_lag(status, start, place, tmp_path):
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
     worker.stdin.write(json.dumps(event | {"time": "2020-01-01T00:00:00Z"}).encode() + b"\n")
     worker.stdin.flush()
-    until(lambda: (said_by(status, worker) or {"figures": {}})["figures"].get("lag_seconds"))
+    until(lambda: (report_of(status, worker) or {"figures": {}})["figures"].get("lag_seconds"))
     (trouble,) = troubles_of(status, worker, "--max-lag", "1h")
     assert trouble.startswith("lag: the oldest event in flight happened")
     assert troubles_of(status, worker, "--max-lag", "900000h") == []
@@ -300,8 +300,8 @@ def test_a_worker_that_hangs_beyond_its_timeout_is_reported(status, start, place
     worker = start("flow-work", *options, stdin=PIPE, env=place, real=True)
     worker.stdin.write(b"1\n")
     worker.stdin.flush()
-    until(lambda: (said_by(status, worker) or {"trouble": ""})["trouble"])
-    trouble = said_by(status, worker)["trouble"]
+    until(lambda: (report_of(status, worker) or {"trouble": ""})["trouble"])
+    trouble = report_of(status, worker)["trouble"]
     assert trouble == "stuck: 1 thread hangs in the Worker beyond its time-out"
 
 
@@ -329,7 +329,7 @@ def test_a_silent_client_of_the_status_socket_delays_no_other(status, tick, runt
     clients = [socket.socket(socket.AF_UNIX) for _ in range(4)]
     for each in clients:
         each.connect(str(path))
-    assert said_by(status, tick)["answers"]
+    assert report_of(status, tick)["answers"]
     for each in clients:
         each.close()
 

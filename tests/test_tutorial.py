@@ -94,7 +94,7 @@ def test_the_service_runs_as_set_up_on_the_page(free):
                 service.hear("READY=1")
                 titles = service.path("Logs") / "titles"
                 until(lambda: titles.read_text().count("\n") > 3)
-                assert service.is_clean(service.stop()), service.said
+                assert service.is_clean(service.stop()), service.messages
                 assert any(service.path("State").iterdir())
             finally:
                 service.close()

@@ -18,7 +18,7 @@ from flowtools.source.folder.watcher import Watcher
 from flowtools.source.watch import HotFolder
 from tests.conftest import BIN, KILLS, environment
 from tests.running import SECONDS
-from tests.watching import told_by
+from tests.watching import changes_of
 
 pytest_plugins = ["tests.watch_fixtures"]
 
@@ -49,7 +49,7 @@ def test_a_growing_file_is_reported_once_and_complete(watch, folder):
         for _ in range(15):
             file.write(b"x" * 1000)
             time.sleep(0.1)
-        assert watching.told == []
+        assert watching.changes == []
     watching.wait_for(("created", "big"))
     assert [e["data"]["size"] for e in watching.events] == [15000]
 
@@ -74,7 +74,7 @@ def test_a_replaced_file_is_reported_as_modified_and_never_as_deleted(watch, fol
     (folder / "a").unlink()
     (tmp_path / "other").rename(folder / "a")
     watching.wait_for(("modified", "a"))
-    assert watching.told == [("created", "a"), ("modified", "a")]
+    assert watching.changes == [("created", "a"), ("modified", "a")]
 
 
 def test_a_renamed_file_has_its_old_name(watch, folder):
@@ -94,12 +94,12 @@ def test_a_file_that_vanishes_before_it_is_complete_is_never_reported(watch, fol
     (folder / "short").unlink()
     (folder / "long").write_text("x")
     watching.wait_for(("created", "long"))
-    assert watching.told == [("created", "long")]
+    assert watching.changes == [("created", "long")]
 
 
 def test_existing_files_are_reported_only_with_existing(watch, folder):
     (folder / "old").write_text("x")
-    assert watch().told == []
+    assert watch().changes == []
     watching = watch("--existing")
     watching.wait_for(("created", "old"))
 
@@ -127,7 +127,7 @@ def test_sub_folders_are_watched_only_with_recursive(watch, folder, tmp_path):
     flat.wait_for(("created", "z"))
     shutil.rmtree(folder / "moved")
     deep.wait_for(("deleted", "moved/y"))
-    assert flat.told == [("created", "z")]
+    assert flat.changes == [("created", "z")]
 
 
 @pytest.mark.parametrize(
@@ -155,19 +155,19 @@ def test_match_and_ignore_select_files(watch, folder):
     for name in ("a.mxf", "x.mxf", "b.mov", ".c.mxf", "done"):
         (folder / name).write_text("x")
     watching.wait_for(("created", "a.mxf"), ("created", "done"))
-    assert len(watching.told) == 2
+    assert len(watching.changes) == 2
 
 
 def test_include_and_exclude_select_kinds(watch, folder):
     watching = watch("--include", "deleted", "--include", "created", "--exclude", "created")
     (folder / "b").write_text("x")
     until = time.monotonic() + SECONDS
-    while not watching.told and time.monotonic() < until:  # It may not watch yet.
+    while not watching.changes and time.monotonic() < until:  # It may not watch yet.
         (folder / "a").write_text("x")
         time.sleep(1.0)
         (folder / "a").unlink()
         time.sleep(0.5)
-    assert set(watching.told) == {("deleted", "a")}
+    assert set(watching.changes) == {("deleted", "a")}
     with pytest.raises(UsageError, match="leave no changes"):
         HotFolder("/", include=["created"], exclude=["created"])
 
@@ -192,12 +192,12 @@ def test_the_folder_may_vanish_and_return(watch, folder, tmp_path):
     (tmp_path / "away" / "goes").unlink()
     (tmp_path / "away" / "changes").write_text("more")
     (tmp_path / "away" / "new").write_text("x")
-    assert watching.told == []
+    assert watching.changes == []
     (tmp_path / "away").rename(folder)
     watching.wait_for(("modified", "changes"), ("created", "new"), ("deleted", "goes"))
     (folder / "later").write_text("x")
     watching.wait_for(("created", "later"))
-    assert len(watching.told) == 4
+    assert len(watching.changes) == 4
 
 
 def test_a_deleted_and_recreated_folder_is_watched_again(watch, folder):
@@ -243,9 +243,9 @@ def test_an_unmounted_share_causes_no_deletions(folder, tmp_path):
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no namespaces for mounts here: {done.stderr}")
     lines = (tmp_path / "events").read_text().splitlines()
-    told = told_by(map(json.loads, lines))
-    assert told[0] == ("created", "a")
-    assert ("created", "b") in told
+    changes = changes_of(map(json.loads, lines))
+    assert changes[0] == ("created", "a")
+    assert ("created", "b") in changes
     assert "is back" in (tmp_path / "said").read_text()
 
 
@@ -272,7 +272,7 @@ def test_many_files_at_once_are_all_reported(watch, folder):
     for number in range(3000):
         (folder / f"f{number}").write_text("x")
     watching.wait_for(*(("created", f"f{number}") for number in range(3000)), seconds=60)
-    assert len(watching.told) == 3000
+    assert len(watching.changes) == 3000
 
 
 def test_only_regular_files_are_reported(watch, folder):
@@ -283,7 +283,7 @@ def test_only_regular_files_are_reported(watch, folder):
     (folder / "loop").symlink_to(folder)
     (folder / "real").write_text("x")
     watching.wait_for(("created", "real"))
-    assert watching.told == [("created", "real")]
+    assert watching.changes == [("created", "real")]
 
 
 @pytest.mark.parametrize("what", ["missing", "file"])

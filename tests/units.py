@@ -123,13 +123,13 @@ class Service:
             try:
                 said, about, _, _ = self.notify.recvmsg(100, 100)
             except TimeoutError:
-                raise AssertionError(f"no {word}; {self.said}") from None
+                raise AssertionError(f"no {word}; {self.messages}") from None
             pid, _, _ = struct.unpack("3i", about[0][2])
             if said == word.encode() and (everyone or pid == self.process.pid):
                 return
 
     @property
-    def said(self):
+    def messages(self):
         return self.err.read_text()
 
     def processes(self, name=""):

@@ -10,7 +10,7 @@ from tests.stomp_servers import lines_of
 PROBE = "probe"
 
 
-def told_by(events):
+def changes_of(events):
     return [(each["type"].removeprefix("flow.path."), each["subject"]) for each in events]
 
 
@@ -37,8 +37,8 @@ class Watching:
         return [each["type"] for each in self.all if each["subject"] == PROBE]
 
     @property
-    def told(self):
-        return told_by(self.events)
+    def changes(self):
+        return changes_of(self.events)
 
     def wait_until_it_watches(self, folder, settle):
         # Files that exist at the start are not reported; so the probe changes until it is.
@@ -54,15 +54,15 @@ class Watching:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    def said(self, *words):
+    def wait_for_message(self, *words):
         """Wait for a message with these texts, and return it."""
         while line := self.process.stderr.readline().decode():
             if all(word in line for word in words):
                 return line
-        raise AssertionError(f"it never said {words}")
+        raise AssertionError(f"no message with {words}")
 
-    def wait_for(self, *told, seconds=SECONDS):
+    def wait_for(self, *changes, seconds=SECONDS):
         deadline = time.monotonic() + seconds
-        while not set(told) <= set(self.told):
-            assert time.monotonic() < deadline, f"{told} not in {self.told}"
+        while not set(changes) <= set(self.changes):
+            assert time.monotonic() < deadline, f"{changes} not in {self.changes}"
             time.sleep(0.02)
