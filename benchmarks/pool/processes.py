@@ -173,7 +173,7 @@ def main() -> None:
                 verdict(f"-j 2, against {name}, inside", ours.inside / each.inside, 0.2)
     verdict("memory of -j 16 with lxml and httpx (PSS)", mebibytes, 80, " MiB")
     verdict("a killed process, until its replacement has done an event", killed * 1e3, 50, " ms")
-    print(f"- an event without that: {usual * 1e3:.2f} ms")
+    print(f"- the same event if no process is killed: {usual * 1e3:.2f} ms")
 
 
 if __name__ == "__main__":

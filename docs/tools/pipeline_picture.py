@@ -107,7 +107,7 @@ def picture():
         said(
             496,
             410,
-            "failed for good: in a file, or in the dead-letter queue",
+            "failed permanently: in a file, or in the dead-letter queue",
             colour=BAD,
             anchor="end",
         ),

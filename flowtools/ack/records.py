@@ -41,14 +41,14 @@ class AckError(ValueError):
 
 
 class Reason(NamedTuple):
-    """The reason why an event has failed for good.
+    """The reason why an event has failed permanently.
 
     Attributes:
         error: The error, as one line of text.
         attempts: Number of attempts; 0 if nothing was tried.
         worker: The Worker as MODULE:CLASS, or the name of a command.
         host: The name of the host on which the event failed.
-        time: The time at which the event failed for good (RFC 3339, UTC).
+        time: The time at which the event failed permanently (RFC 3339, UTC).
     """
 
     error: str

@@ -100,7 +100,7 @@ class Relay:
             return [f"{self._ackto}{number}" for number in self._duties.split(ackto, lines)]
 
     def reject(self, ackto: str, reason: Reason) -> None:
-        """Tell the source that an event has failed for good.
+        """Tell the source that an event has failed permanently.
 
         Raises:
             AckError: `ackto` is malformed.

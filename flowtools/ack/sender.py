@@ -106,7 +106,7 @@ class AckSender:
         self._give(path, f"{token} ack\n".encode())
 
     def nack(self, ackto: str, reason: Reason | None = None) -> None:
-        """Tell the source that the event has failed for good, and why; never waits.
+        """Tell the source that the event has failed permanently, and why; never waits.
 
         Raises:
             AckError: `ackto` is malformed.

@@ -1,4 +1,4 @@
-"""One event that failed for good, as a failed file or a dead-letter queue keeps it."""
+"""One event that failed permanently, as a failed file or a dead-letter queue keeps it."""
 
 from dataclasses import dataclass
 from functools import cached_property

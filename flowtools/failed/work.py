@@ -8,7 +8,7 @@ from flowtools.failed.store import Failed
 
 
 def drop(failed: Failed, selection: Selection, confirm: Callable[[int], bool]) -> int:
-    """Remove the selected events for good; return how many.
+    """Remove the selected events permanently; return how many.
 
     Args:
         failed: The events of a store.

@@ -1,4 +1,4 @@
-"""The failed file: the lines of events that failed for good, ready to be run again.
+"""The failed file: the lines of events that failed permanently, ready to be run again.
 
 Each line that --failed appends is one JSON object. `flow-work ... < FILE` runs them again: the
 Worker gets the same event as the first time, with the same id and data.

@@ -36,7 +36,7 @@ class Halt:
     """Counts how events end, and decides when the pool halts. Safe from any thread.
 
     `soon` takes no further event and lets the running ones end; `now` cancels these, too. `fail`
-    counts events that failed for good, `success` those that are done, `done` both. Events that
+    counts events that failed permanently, `success` those that are done, `done` both. Events that
     --resume skipped or that the end of the pool cut short do not count.
 
     P% refers to all events of the input, as in GNU parallel, which reads the whole input for that.
@@ -140,7 +140,7 @@ class Halt:
 
 CREDIT = 0.1
 """Maximum delay, in seconds, that the pool may make up for. A thread always wakes a little late;
-without this credit every such delay would lower the rate for good. With it, at most a tenth of a
+without this credit every such delay would lower the rate permanently. With it, at most a tenth of a
 second's worth of events start at once after an idle time."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -35,7 +35,7 @@ class Meaning:
 
     Attributes:
         ran: Whether `start` was called.
-        is_failure: Whether the event failed; for good, if the outcome is final.
+        is_failure: Whether the event failed; permanently, if the outcome is final.
         is_done: Whether the event needs no further work: --resume skips it, --pass forwards it.
         may_retry: Whether another attempt may end differently.
         answer: The answer to the source if the outcome is final. A failure that --failed has kept

@@ -35,7 +35,7 @@ class Acknowledger(Protocol):
         """Tell the source that the event is done."""
 
     def nack(self, ackto: str, reason: "Reason | None" = None) -> None:
-        """Tell the source that the event has failed for good, and why."""
+        """Tell the source that the event has failed permanently, and why."""
 
 
 class Carrier(Protocol):
@@ -51,7 +51,7 @@ class Carrier(Protocol):
 
 
 class Failures(Protocol):
-    """Keeps the lines of events that failed for good."""
+    """Keeps the lines of events that failed permanently."""
 
     def write(self, attempt: "Attempt") -> None:
         """Keep the line of `attempt`; on return it is in the file.
@@ -226,7 +226,7 @@ class Choice(Reading):
         resume: Whether to skip events that are done according to the job log.
         once: The database with the ids of events that have been done.
         once_age: Seconds for which the database keeps an id.
-        failed: The failed file, with the lines of events that failed for good.
+        failed: The failed file, with the lines of events that failed permanently.
         config: The INI file with the Worker's settings.
         settings: Further settings of the Worker, each as SECTION.KEY=VALUE.
         max_line: Maximum length of an input line, in bytes.

@@ -70,7 +70,7 @@ class Settlement:
             control: Ends the pool for --halt, or if the failed file cannot be written.
             pause: Is told of events that cannot be done now.
             recorders: Record each attempt.
-            failures: Keeps the lines of events that failed for good; None: these are rejected.
+            failures: Keeps the lines of events that failed permanently; None: these are rejected.
             acks: Acknowledges and rejects events; None: nothing is acknowledged.
             relay: Passes the duty to acknowledge an event on to its results.
         """
@@ -228,7 +228,7 @@ class Settlement:
                 self._backlog.enter(flight, flight.key)
 
     def _give_up(self, attempt: Attempt, flight: InFlight | None) -> None:
-        """Settle an event that has failed for good: keep its line or reject it, and count it."""
+        """Settle an event that has failed permanently: keep its line or reject it, and count it."""
         if self._failures is not None:
             try:
                 self._failures.write(attempt)

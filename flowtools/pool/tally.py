@@ -46,7 +46,7 @@ class Figures:
 
     @property
     def failed(self) -> int:
-        """Number of events that failed for good, in any way."""
+        """Number of events that failed permanently, in any way."""
         return sum(self.counts[outcome] for outcome in FAILURES)
 
     def others(self) -> list[tuple[str, int]]:

@@ -122,7 +122,7 @@ class Parts:
 
     Attributes:
         recorders: The recorders of each attempt.
-        failures: Keeps the lines of events that failed for good.
+        failures: Keeps the lines of events that failed permanently.
         relay: Passes the duty to acknowledge an event on to its results.
         notifier: Talks to the service manager that watches this process.
         keep_order: Whether to write results in the order of the input.

@@ -127,7 +127,7 @@ def _warn() -> None:
 
 
 def refusal(error: ssl.SSLError) -> str | None:
-    """Return why TLS fails for good, in words; None if another attempt may help."""
+    """Return why TLS fails permanently, in words; None if another attempt may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said = str(error.verify_message).rstrip(".")
         verdict = _VERDICTS.get(error.verify_code)
@@ -142,7 +142,7 @@ def refusal(error: ssl.SSLError) -> str | None:
 
 
 def refusal_in(error: BaseException) -> str | None:
-    """Return why TLS fails for good, if that is the cause of `error`; otherwise None."""
+    """Return why TLS fails permanently, if that is the cause of `error`; otherwise None."""
     # httpx wraps the error of TLS in errors of its own.
     cause: BaseException | None = error
     while cause is not None:

@@ -28,7 +28,7 @@ _log = get_log("flowtools.ack")
 
 
 class Duty(Protocol):
-    """An obligation that is settled once an event is done or has failed for good."""
+    """An obligation that is settled once an event is done or has failed permanently."""
 
     def settle(self, done: bool, reason: Reason | None = None) -> None:
         """Note that the event is done, or rejected, for this reason.

@@ -107,7 +107,7 @@ def _rows(chain: list[State], limits: Limits) -> Iterable[tuple[str, ...]]:
         if place == 0 and unit:
             label = f"{unit}: {label}"
         figures = state.figures
-        # flow-work counts events that failed for good, a source those that its readers rejected.
+        # flow-work counts events that failed permanently, a source those that its readers rejected.
         failed = figures.get("failed", figures.get("rejected"))
         yield (
             label,

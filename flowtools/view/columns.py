@@ -132,7 +132,7 @@ def safe(text: str) -> str:
 
 
 def _time_of(event: Event) -> str:
-    """Return the time of the event; for an event that failed for good, the time of its failure."""
+    """Return the time of the event, or of its permanent failure if it has failed."""
     failed = event.attributes.get("flowfailedat")
     return failed if isinstance(failed, str) and failed else str(event.time or "")
 
