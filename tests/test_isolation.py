@@ -351,6 +351,19 @@ class W:
     assert "Traceback" not in err
 
 
+def test_clean_up_has_time_although_the_drain_is_0(work, notes):
+    code = """
+class W:
+    def start(self, event):
+        pass
+    def clean_up(self):
+        time.sleep(0.2)
+        note("cleaned")
+"""
+    status, _, err = finish(work(code, "--drain", 0, "-j", 1), lines("x"))
+    assert (status, notes(), err) == (0, ["cleaned"], "")
+
+
 def test_large_events_and_results_pass_between_processes(work):
     code = """
 class W:

@@ -119,7 +119,7 @@ def run(
         if template is None:
             with bounded("the Worker's 'configure'", stop, seconds):
                 worker = make(choice.worker, settings, equipment, load_exceptions(choice.pause_on))
-        runners, has_batches = _runners(choice, worker, template, seconds)
+        runners, has_batches = _runners(choice, worker, template, stop, seconds)
         choice = replace(choice, pool=_with_batches(choice, has_batches=has_batches))
         try:
             with opener(worker, stop) as given:
@@ -181,21 +181,20 @@ def _tell_skipped(number: int) -> None:
 
 
 def _runners(
-    choice: Choice, worker: Worker | None, template: "Template | None", drain: float
+    choice: Choice, worker: Worker | None, template: "Template | None", stop: Stop, drain: float
 ) -> tuple[Callable[[], Runner], bool]:
-    """Return a function that makes a runner for a thread, and whether the Worker takes batches.
-
-    `drain` is the time for a process to clean up, in seconds.
-    """
+    """Return a function that makes a runner for a thread, and whether the Worker takes batches."""
     if template is None:
         pausing = load_exceptions(choice.pause_on)
         return partial(ThreadRunner, worker, pausing), takes_batches(worker)
     from flowtools.pool.handover import SeriesRunner
+    from flowtools.pool.isolation import time_to_clean_up
     from flowtools.pool.recycling import Limits
 
     memory = None if choice.recycle_memory is None else choice.recycle_memory * 2**20
     limits = Limits(choice.recycle, memory)
-    return partial(SeriesRunner, template, drain, limits), template.takes_batches
+    patience = partial(time_to_clean_up, stop, drain)
+    return partial(SeriesRunner, template, patience, limits), template.takes_batches
 
 
 def _with_batches(choice: Choice, *, has_batches: bool) -> Settings:

@@ -25,6 +25,7 @@ from flowtools.pool.batch import Answer, Batch
 from flowtools.pool.outcome import Failure, Outcome
 from flowtools.pool.recycling import Age, Limits
 from flowtools.pool.runner import RunnerBroken, Series
+from flowtools.pool.settings import Settings
 from flowtools.pool.template import Template
 from flowtools.process.console import Whose
 from flowtools.process.kin import how_it_ended, kill_group
@@ -48,20 +49,31 @@ class Failed(Exception):
         self.failure = failure
 
 
+def time_to_clean_up(stop: Stop, drain: float) -> float:
+    """Return the time that a process now has for `clean_up`, in seconds.
+
+    --drain 0 asks for haste after a signal; at any other end `clean_up` has time as usual.
+    """
+    return drain if drain or stop.is_set() else Settings.drain
+
+
 class ProcessRunner:
     """Runs the Worker in a process, which is replaced when it has died or exceeds its limits."""
 
     series: Series | None = None
 
-    def __init__(self, template: Template, drain: float, limits: Limits | None = None) -> None:
+    def __init__(
+        self, template: Template, patience: Callable[[], float], limits: Limits | None = None
+    ) -> None:
         """Start a process of `template` without waiting for it; `prepare` waits until it is ready.
 
-        So all processes of a pool start at the same time. `drain` is the time for the Worker to
-        clean up, in seconds; `limits` says when the process is replaced.
+        So all processes of a pool start at the same time. `patience` returns the time that the
+        Worker now has to clean up, in seconds; `limits` says when the process is replaced.
         """
         self._age = Age(limits or Limits())
         self._template = template
-        self._drain = drain
+        self._patience = patience
+        self._to_clean_up = 0.0
         self._failures = 0
         self._next_try = 0.0
         self._is_ready = self._is_up = self._is_killed = False
@@ -220,10 +232,11 @@ class ProcessRunner:
             self._discard()  # The process has died while it was idle.
         if self._is_up:
             self._events.close()
-            self._until = monotonic() + self._drain
+            self._to_clean_up = self._patience()
+            self._until = monotonic() + self._to_clean_up
 
     def close(self) -> None:
-        """Wait until the process has cleaned up and ended, for at most the time of a drain.
+        """Wait until the process has cleaned up and ended, for a limited time.
 
         Raises:
             FlowError: The process could not clean up, or not in time.
@@ -236,7 +249,7 @@ class ProcessRunner:
         said, in_time = self._farewell()
         status = self._discard(kill=not in_time)
         if not in_time:
-            said = f"cannot clean up after the Worker: not done within {self._drain:g} s"
+            said = f"cannot clean up after the Worker: not done within {self._to_clean_up:g} s"
         elif said is None and status:
             said = f"cannot clean up after the Worker: {how_it_ended(status)} meanwhile"
         if said is not None:
