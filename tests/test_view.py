@@ -7,19 +7,31 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
+from io import StringIO
 from subprocess import PIPE
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
 from flowtools.core.substitutes import drawn_in, suiting
 from flowtools.errors import UsageError
-from flowtools.view.columns import NO_EVENT, Columns, age, end_of, with_room
+from flowtools.view.columns import (
+    NO_EVENT,
+    TABLE_DEFAULT,
+    Columns,
+    age,
+    clock_text,
+    end_of,
+    with_room,
+)
 from flowtools.view.history import History
 from flowtools.view.keys import Keys
 from flowtools.view.rates import MAX_TYPES, OTHERS, SPAN, Rates, sparkline
+from flowtools.view.screen import Screen, State
 from tests.running import SECONDS
 from tests.terminals import Terminal
 
@@ -212,6 +224,38 @@ def test_a_malformed_field_is_refused(text):
 )  # fmt: skip
 def test_an_age_is_shown_in_one_unit(seconds, text):
     assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("then", "text"),
+    [("2026-11-28T20:22:05", "20:22:05"), ("2026-11-27T20:22:05", "11-27 20:22:05"),
+     ("2025-12-31T20:22:05", "2025-12-31 20:22:05"), ("2026-11-29T01:00:00", "11-29 01:00:00")],
+)  # fmt: skip
+def test_a_local_time_has_only_the_parts_of_the_date_that_are_needed(then, text):
+    now = datetime.fromisoformat("2026-11-28T23:00:00").timestamp()
+    assert clock_text(datetime.fromisoformat(then).timestamp(), now) == text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_keeps_the_time_of_another_day_whole(width):
+    then = datetime.fromisoformat("2026-11-24T20:22:05")
+    columns = Columns.parse(TABLE_DEFAULT)
+    line = event(
+        1,
+        "flow.asset.metadata.updated.by.somebody",
+        subject="asset:" + "0123456789" * 6,
+        time=then.astimezone(UTC).isoformat(),
+        data={"title": "A long title of an asset " * 6},
+    )
+    history = History("", kept=10)
+    history.add(columns.row(line))
+    now = then.timestamp() + 4 * 86400
+    drawn = StringIO()
+    screen = Screen(State(columns.names, history, Rates(0.0), now, spare="age"))
+    Console(file=drawn, width=width, height=12).print(screen)
+    assert [line[:16] for line in drawn.getvalue().splitlines() if line.startswith("11-")] == [
+        "11-24 20:22:05  "
+    ]
 
 
 # Rates and history

@@ -199,10 +199,17 @@ def age(seconds: float) -> str:
 
 
 def clock_text(instant: float, now: float) -> str:
-    """Return the local time of day of `instant`, with the date unless it is today's."""
+    """Return the local time of `instant`: with the date on another day, with the year in another.
+
+    As short as it can be, because a narrow table would cut the minutes off a longer one.
+    """
     moment = datetime.fromtimestamp(instant, UTC).astimezone()
     today = datetime.fromtimestamp(now, UTC).astimezone().date()
-    return f"{moment:%H:%M:%S}" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M:%S}"
+    if moment.date() == today:
+        return f"{moment:%H:%M:%S}"
+    if moment.year == today.year:
+        return f"{moment:%m-%d %H:%M:%S}"
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _picker(name: str) -> Callable[[Event], str]:

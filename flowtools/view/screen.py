@@ -154,7 +154,8 @@ class Screen:
         heads = [heads[place] for place in kept]
         texts = [[cells[place] for place in kept] for cells in texts]
         rest = names.index("title") if "title" in names else len(names) - 1
-        widths = _shared([heads, *texts], width, rest)
+        whole = names.index("time") if "time" in names else None
+        widths = _shared([heads, *texts], width, rest, whole)
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
         for head, room in zip(heads, widths, strict=True):
             table.add_column(head, no_wrap=True, overflow="ellipsis", width=room)
@@ -195,10 +196,11 @@ class Screen:
         return Text(HELP if state.paused is None else HELP_PAUSED, "dim")
 
 
-def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
+def _shared(rows: list[list[Text]], width: int, rest: int, whole: int | None) -> list[int]:
     """Share `width` cells among columns: each gets what it needs, and the one at `rest` the rest.
 
-    If less than a quarter is left for that one, the widest of the others get narrower.
+    If less than a quarter is left for that one, the widest of the others get narrower: the one at
+    `whole` only when the others have LEAST cells, because half a time is of no use.
     """
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
     room = width - GAP * (len(widths) - 1)
@@ -207,7 +209,8 @@ def _shared(rows: list[list[Text]], width: int, rest: int) -> list[int]:
     while others and sum(widths[each] for each in others) > max(
         room - max(width // 4, 8), len(others)
     ):
-        widths[max(others, key=lambda place: widths[place])] -= 1
+        wide = [each for each in others if widths[each] > LEAST and each != whole]
+        widths[max(wide or others, key=lambda place: widths[place])] -= 1
     widths[rest] = max(room - sum(widths[each] for each in others), 1)
     return widths
 
