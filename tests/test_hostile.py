@@ -374,3 +374,13 @@ def test_output_printed_at_exit_does_not_mix_with_event_lines(isolation, start):
     assert [orjson.loads(line)["data"] for line in out.splitlines()] == ["ok"]
     assert b"printed by atexit" in err
     assert process.returncode == 0
+
+
+@ISOLATION
+def test_what_is_written_while_the_interpreter_ends_is_a_message(isolation, start):
+    process = begin(
+        start, isolation, [event("ok", 1)], "--log-format", "json", worker="PrintsAtTheEnd"
+    )
+    _, err = process.communicate(timeout=SECONDS)
+    said = [orjson.loads(line)["message"] for line in err.splitlines()]
+    assert "printed by atexit" in said

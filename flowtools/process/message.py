@@ -4,10 +4,10 @@ The text of a message may come from anywhere. Characters that would control a te
 and no line of a message can look like another message.
 """
 
-import json
 import logging
 import re
 from datetime import UTC, datetime
+from json import dumps  # By name: a Worker that replaces json.dumps must not silence us.
 from typing import Literal, NamedTuple
 
 from flowtools.core.log import Said
@@ -114,7 +114,7 @@ def _as_json(said: Said, form: Form) -> list[str]:
         fields["logger"] = said.logger
     if said.traceback and (form.shows_tracebacks or not said.is_ours):
         fields["traceback"] = "\n".join(map(_shown, said.traceback.split("\n")))
-    return [json.dumps(fields)]
+    return [dumps(fields)]
 
 
 def _rounded(level: int) -> int:

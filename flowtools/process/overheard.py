@@ -23,6 +23,9 @@ from flowtools.core.text import MAX_TEXT
 from flowtools.process import console
 from flowtools.process.console import Whose
 
+_LATE_FLUSH = 0.5
+"""Seconds to wait for a reader of stderr while the interpreter ends."""
+
 
 def hear_line(text: str, about: About | None) -> None:
     """Pass on one line of text."""
@@ -87,6 +90,25 @@ class Overheard(io.TextIOBase):
         for thread in list(self._unfinished):
             if left := self._unfinished.pop(thread, None):
                 hear_line(left[1], left[0])
+
+
+class Late(Overheard):
+    """Replaces a stream while the interpreter ends, when user code may still write.
+
+    Such code is in functions of atexit, in `__del__`, and in threads that nobody awaits. Nothing
+    flushes the messages after it, so `write` waits until its lines are written.
+    """
+
+    def write(self, text: str) -> int:
+        """Pass on the complete lines of `text`, and wait a limited time until they are written."""
+        length = super().write(text)
+        console.flush(_LATE_FLUSH)
+        return length
+
+    def flush(self) -> None:
+        """Pass on an incomplete line, too; the interpreter calls this at its end."""
+        self.finish_all()
+        console.flush(_LATE_FLUSH)
 
 
 class _Bytes(io.RawIOBase):
@@ -155,6 +177,13 @@ def overhearing(
         warnings.showwarning = shown
         sys.stdout, sys.stderr, threading.excepthook, sys.unraisablehook = before
         console.attribute_to(whose_before)
+
+
+def overhear_the_end() -> None:
+    """Turn what user code writes into messages until the process ends."""
+    sys.stdout, sys.stderr = Late(1), Late(2)
+    threading.excepthook = _thread_ended
+    sys.unraisablehook = _unraisable
 
 
 def _thread_ended(args: Any) -> None:

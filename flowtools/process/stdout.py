@@ -14,7 +14,7 @@ from flowtools.core.lines import LineWriter
 from flowtools.process import console
 from flowtools.process.console import Whose
 from flowtools.process.ear import Ear
-from flowtools.process.overheard import overhearing
+from flowtools.process.overheard import overhear_the_end, overhearing
 
 _FLUSH_SECONDS = 1.0
 
@@ -40,8 +40,9 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
         with overhearing(whose):
             yield LineWriter(out)
     finally:
-        # From now on descriptor 1 leads to stderr: what user code prints at the very end (atexit,
-        # __del__) must not get among the event lines.
+        # From now on descriptor 1 leads to stderr: what a program that the user's code has started
+        # prints at the very end must not get among the event lines. What the code itself prints
+        # (atexit, __del__) still becomes messages.
         os.dup2(err, 1)
         os.dup2(err, 2)
         ear.leave(name)
@@ -50,6 +51,7 @@ def guarded_stdout(ear: Ear, whose: Whose) -> Iterator[LineWriter]:
             faulthandler.enable(2)
         else:
             faulthandler.disable()
+        overhear_the_end()
         os.close(out)
         if console.flush(_FLUSH_SECONDS):
             os.close(err)  # Otherwise it is still being written to: its number must not be reused.
