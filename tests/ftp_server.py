@@ -45,9 +45,12 @@ class FtpServer:
         )
         self._server = ThreadedFTPServer(("127.0.0.1", 0), handler, ioloop=IOLoop())
         self.port = self._server.address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"timeout": 0.1, "handle_exit": False}
-        )
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self):
+        while not self._ending.is_set():
+            self._server.serve_forever(timeout=0.1, blocking=False, handle_exit=False)
 
     def drop(self):
         """Break every connection, as when the server dies."""
@@ -62,5 +65,7 @@ class FtpServer:
         return self
 
     def __exit__(self, *error):
-        self._server.close_all()
+        # First the loop: it may not poll a descriptor that is closed meanwhile.
+        self._ending.set()
         self._thread.join(SECONDS)
+        self._server.close_all()

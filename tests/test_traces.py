@@ -147,7 +147,7 @@ def test_a_thread_of_ours_gets_what_was_set_before_the_users_code():
 
 
 class NoMemory(threading.Thread):
-    """A thread that ends before it begins, as one does for which there is no memory."""
+    """A thread that ends before it has begun, as happens when there is no memory for it."""
 
     def _bootstrap(self):
         raise MemoryError

@@ -1,10 +1,10 @@
 """Starts the threads of flowtools.
 
-Two things that Python's own `Thread.start` does could hurt us, so that no other module calls it. It
+No other module calls Python's own `Thread.start`, because it does two things that could hurt us. It
 gives each new thread the trace function that a user's code has set for all threads. And it waits
-without limit for the new thread: if there is no memory left, that thread ends before it says that
-it has begun, and the caller would never go on (github.com/python/cpython/issues/140746). So a
-second, short thread calls `Thread.start`, and the caller waits for it for a limited time.
+without limit until the new thread has begun. A thread without memory ends before that, and the
+caller would hang (github.com/python/cpython/issues/140746). So a second, short thread calls
+`Thread.start`, and the caller waits a limited time for that thread.
 """
 
 import _thread

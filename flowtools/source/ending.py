@@ -89,8 +89,8 @@ class Ending:
                 ),
                 self._again.after_the_end,
             )
-        # The stop is no fault of a message. If the reader has gone instead, its death may be the
-        # fault of one that it had, and has to count: see the `ReaderGone` above.
+        # No message has caused the stop, so none should be counted. If the reader has gone instead
+        # (`ReaderGone` above), a message that it had may have killed it, and has to be counted.
         self._subscription.give_back()
         self._subscription.close()
 

@@ -64,17 +64,22 @@ def missing(reason):
     pytest.skip(str(reason))
 
 
-def _served(kind, tmp_path_factory):
-    if kind.name not in chosen():
-        pytest.skip(f"BROKERS does not name {kind.name}")
+def served(name, make):
+    """Start what `make` returns, yield it and close it; the test needs the broker called `name`."""
+    if name not in chosen():
+        pytest.skip(f"BROKERS does not name {name}")
     try:
-        server = kind(tmp_path_factory.mktemp(kind.name))
+        server = make()
     except BrokerMissing as error:
         missing(error)
     try:
         yield server.start()
     finally:
         server.close()
+
+
+def _served(kind, tmp_path_factory):
+    yield from served(kind.name, lambda: kind(tmp_path_factory.mktemp(kind.name)))
 
 
 @pytest.fixture(scope="session")

@@ -4,26 +4,15 @@ import pytest
 
 from tests.brokers.activemq import ActiveMQ6
 from tests.brokers.cluster_ordeal import ROUNDS, survive
-from tests.brokers.conftest import missing
+from tests.brokers.conftest import served
 from tests.brokers.pair import ActiveMQPair
-from tests.brokers.server import BrokerMissing
-from tests.brokers.servers import chosen
 
 TOTAL = 3000
 
 
 @pytest.fixture
 def pair(tmp_path):
-    if ActiveMQ6.name not in chosen():
-        pytest.skip(f"BROKERS does not name {ActiveMQ6.name}")
-    try:
-        pair = ActiveMQPair(tmp_path / "pair")
-    except BrokerMissing as error:
-        missing(error)
-    try:
-        yield pair.start()
-    finally:
-        pair.close()
+    yield from served(ActiveMQ6.name, lambda: ActiveMQPair(tmp_path / "pair"))
 
 
 @pytest.mark.timeout(300 + 300 * ROUNDS)

@@ -4,25 +4,14 @@ import pytest
 
 from tests.brokers.artemis_pair import ArtemisPair
 from tests.brokers.cluster_ordeal import PROCESS_KINDS, ROUNDS, survive
-from tests.brokers.conftest import missing
-from tests.brokers.server import BrokerMissing
-from tests.brokers.servers import chosen
+from tests.brokers.conftest import served
 
 TOTAL = 3000
 
 
 @pytest.fixture
 def pair(tmp_path):
-    if "artemis" not in chosen():
-        pytest.skip("BROKERS does not name artemis")
-    try:
-        pair = ArtemisPair(tmp_path / "pair")
-    except BrokerMissing as error:
-        missing(error)
-    try:
-        yield pair.start()
-    finally:
-        pair.close()
+    yield from served("artemis", lambda: ArtemisPair(tmp_path / "pair"))
 
 
 @pytest.mark.timeout(300 + 300 * ROUNDS)
